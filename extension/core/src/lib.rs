@@ -1,0 +1,1 @@
+//! Bytes both sides agree on. Pure: no I/O, no clock, no environment.
