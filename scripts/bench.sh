@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The benchmarks. Each prints ratios taken in one run: on a busy machine only those mean something.
+. "$(dirname "$0")/lib.sh"
+"$ROOT/scripts/install.sh"
+cd "$ROOT"
+cargo build --release --locked -p strata -p kinesis-endpoint
+exec bench/ingest/run.sh "$@"

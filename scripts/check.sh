@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Format, lints, layering, SQL rules, pgspot. All of them run; any of them failing fails the whole.
+. "$(dirname "$0")/lib.sh"
+"$ROOT/scripts/ensure-system.sh"
+cd "$ROOT"
+PGRX_PG_CONFIG_PATH=$(command -v "$PG_CONFIG")
+export PGRX_PG_CONFIG_PATH
+failed=()
+step() {
+    title "$1"
+    "${@:2}" || failed+=("$1")
+}
+
+pgspot() {
+    local venv=$TARGET/venv
+    if ! cmp -s tests/check/requirements.txt "$venv/requirements.txt"; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check -r tests/check/requirements.txt || return 1
+        cp tests/check/requirements.txt "$venv/requirements.txt"
+    fi
+    local script
+    script=$(scripts/assemble-sql.sh) || return 1
+    python3 tests/check/pgspot.py "$venv/bin/pgspot" "$script" tests/check/pgspot-allowed.txt
+}
+
+export PYTHONDONTWRITEBYTECODE=1
+step "the rules can fail" python3 tests/check/test_rules.py
+step layering python3 tests/check/layering.py
+step "SQL rules" python3 tests/check/sql_rules.py
+step "what must not be committed" python3 tests/check/tree_rules.py
+step pgspot pgspot
+step format cargo fmt --all --check
+step lints cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+
+title summary
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'failed: %s\n' "${failed[@]}"
+    exit 1
+fi
+say "all checks hold"

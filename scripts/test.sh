@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Every test, from a bare machine. Goes on after a failure, ends with a summary, fails if anything did.
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+results=()
+failed=0
+step() { # step <name> <command…>
+    local name=$1 began=$SECONDS outcome=ok
+    shift
+    title "$name"
+    "$@" || { outcome=FAILED; failed=1; }
+    results+=("$(printf '%-8s %5d s  %s' "$outcome" $((SECONDS - began)) "$name")")
+}
+finish() {
+    title summary
+    printf '%s\n' "${results[@]}"
+    if [ "$failed" = 0 ]; then say "every test passed"; else say "tests FAILED"; fi
+    exit "$failed"
+}
+
+step "system packages" scripts/ensure-system.sh
+[ "$failed" = 0 ] || finish
+step "build and install" scripts/install.sh
+step "build the programs" cargo build --release --locked -p strata -p kinesis-endpoint
+[ "$failed" = 0 ] || finish
+step "core" scripts/test-core.sh
+step "sidecar" cargo test --release --locked -p strata
+step "kinesis endpoint conformance" cargo test --release --locked -p kinesis-endpoint
+step "SQL: regress, rights, isolation" scripts/test-sql.sh
+step "end to end" cargo test --release --locked -p strata-e2e
+step "README" tests/readme/run.sh
+step "the rules of make check can fail" python3 tests/check/test_rules.py
+finish

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Shows every rule failing on a bad sample and passing on a good one: a check that cannot fail is not a check."""
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import layering  # noqa: E402
+import pgspot  # noqa: E402
+import sql_rules  # noqa: E402
+import tree_rules  # noqa: E402
+
+
+class Layering(unittest.TestCase):
+    def faults(self, path: str, text: str) -> list[str]:
+        with tempfile.TemporaryDirectory() as root:
+            file = Path(root) / path
+            file.parent.mkdir(parents=True)
+            file.write_text(text)
+            return layering.check(Path(root))
+
+    def test_each_rule_fails(self):
+        bad = [
+            ("extension/core/src/a.rs", "use pgrx::prelude::*;"),
+            ("extension/core/src/deep/a.rs", "use tokio::time;"),
+            ("extension/core/src/a.rs", "let x = std::fs::read(p);"),
+            ("extension/core/src/a.rs", "let t = SystemTime::now();"),
+            ("extension/core/src/a.rs", "unsafe { x() }"),
+            ("extension/src/a.rs", "std::thread::spawn(f);"),
+            ("extension/src/a.rs", "tracing::info!(x);"),
+            ("ingestor/src/a.rs", "use pgrx::Spi;"),
+            ("ingestor/src/a.rs", 'client.execute("CREATE TEMP TABLE x (y int)")'),
+            ("ingestor/src/a.rs", 'client.execute("ALTER TABLE x ADD y int")'),
+            ("ingestor/src/batch/a.rs", "use aws_sdk_kinesis::Client;"),
+            ("ingestor/src/a.rs", "use tokio_postgres::Client;"),
+            ("tests/e2e/src/a.rs", "use strata::config::Config;"),
+        ]
+        for path, text in bad:
+            with self.subTest(path=path, text=text):
+                self.assertEqual(len(self.faults(path, text)), 1)
+
+    def test_good_code_passes(self):
+        good = [
+            ("extension/core/src/a.rs", "// tokio and pgrx are for others\n/* unsafe */ fn f() {}"),
+            ("ingestor/src/kinesis.rs", "use aws_sdk_kinesis::Client;"),
+            ("ingestor/src/kinesis/reader.rs", "use aws_sdk_kinesis::Client;"),
+            ("ingestor/src/postgres_copy.rs", "use tokio_postgres::Client;"),
+            ("ingestor/src/a.rs", "// the extension does CREATE TABLE\nlet s = \"INSERT INTO t\";"),
+            ("tests/e2e/src/a.rs", "use strata_core::merkle;"),
+        ]
+        for path, text in good:
+            with self.subTest(path=path, text=text):
+                self.assertEqual(self.faults(path, text), [])
+
+    def test_manifests(self):
+        self.assertEqual(len(self.faults("ingestor/Cargo.toml", "[dependencies]\npgrx = { workspace = true }")), 1)
+        self.assertEqual(len(self.faults("ingestor/Cargo.toml", '[dependencies]\nbytes = "1"')), 1)
+        self.assertEqual(self.faults("ingestor/Cargo.toml", "[dependencies]\nbytes = { workspace = true }"), [])
+
+
+GOOD = """-- What it promises.
+CREATE FUNCTION strata.do_it(x int) RETURNS int
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN x;
+END;
+$$;
+COMMENT ON FUNCTION strata.do_it(int) IS 'Does it;
+where it does';
+"""
+
+
+class Sql(unittest.TestCase):
+    path = "sql/functions/things/do_it.sql"
+
+    def test_good_passes(self):
+        self.assertEqual(sql_rules.check_file(self.path, GOOD), [])
+        inlined = """CREATE FUNCTION strata._x() RETURNS int
+    LANGUAGE sql -- no search_path: inlined
+    AS $$ SELECT 1 $$;"""
+        self.assertEqual(sql_rules.check_file("sql/functions/private/x.sql", inlined), [])
+
+    def test_each_rule_fails(self):
+        bad = {
+            "OR REPLACE": GOOD.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"),
+            "no COMMENT ON": GOOD.replace("COMMENT ON FUNCTION", "-- COMMENT ON FUNCTION").replace("where it does';", ""),
+            "SECURITY DEFINER without": GOOD.replace("SET search_path = pg_catalog, pg_temp", ""),
+            "neither SET search_path": GOOD.replace("SET search_path = pg_catalog, pg_temp", "").replace("SECURITY DEFINER", ""),
+            "more than one public": GOOD + GOOD.replace("do_it", "do_more"),
+            "upper case": GOOD.replace("    RETURN x", "    return x"),
+            "whole name": GOOD.replace("CREATE FUNCTION strata.do_it", "CREATE FUNCTION do_it"),
+            "tab": GOOD.replace("    RETURN", "\tRETURN"),
+        }
+        for says, sql in bad.items():
+            with self.subTest(says=says):
+                faults = sql_rules.check_file(self.path, sql)
+                self.assertTrue(any(says in fault for fault in faults), faults)
+
+    def test_file_is_named_after_its_function(self):
+        self.assertEqual(len(sql_rules.check_file("sql/functions/things/other.sql", GOOD)), 1)
+
+
+class Tree(unittest.TestCase):
+    def test_each_rule_fails(self):
+        rules = tree_rules.patterns(Path("/somewhere/odd/tree"))
+        for line in ("see https://crates" + ".io/x", "cd /somewhere/odd/tree", "// TO" + "DO: later"):
+            with self.subTest(line=line):
+                self.assertEqual(len(tree_rules.check_text("f", line, rules)), 1)
+        self.assertEqual(tree_rules.check_text("f", "cargo and PyPI; see docs/", rules), [])
+
+
+class Pgspot(unittest.TestCase):
+    def test_a_finding_not_on_the_list_fails(self):
+        allowed = pgspot.allowed("PS010: Unsafe schema creation: strata  # our own\n# a comment\n")
+        report = "PS010: Unsafe schema creation: strata at line 3\nPS017: Unqualified object reference: x at line 9\n"
+        left, unused = pgspot.judge(report, allowed)
+        self.assertEqual(left, ["PS017: Unqualified object reference: x at line 9"])
+        self.assertEqual(unused, [])
+
+    def test_an_entry_that_matches_nothing_is_stale(self):
+        left, unused = pgspot.judge("", pgspot.allowed("PS001: gone  # was needed once"))
+        self.assertEqual((left, unused), ([], ["PS001: gone"]))
+
+    def test_an_entry_without_reason_is_refused(self):
+        with self.assertRaises(ValueError):
+            pgspot.allowed("PS001: Unsafe")
+
+
+if __name__ == "__main__":
+    unittest.main()
