@@ -1,1 +1,12 @@
-//! Bytes both sides agree on. Pure: no I/O, no clock, no environment.
+//! Bytes both sides agree on: what the server stores, what the ingestor sends, what a verifier recomputes.
+//!
+//! Pure: no I/O, no clock, no environment, no unsafe code. Everywhere a timestamp is microseconds since
+//! 2000-01-01 00:00 UTC, as in PostgreSQL, with `i64::MAX` and `i64::MIN` for plus and minus infinity.
+
+pub mod copy;
+pub mod encoding;
+pub mod jsonb;
+pub mod merkle;
+pub mod numeric;
+pub mod time;
+pub mod time_bucket;

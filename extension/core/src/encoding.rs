@@ -1,0 +1,170 @@
+//! Row encoding, version 1: how a stored row becomes one leaf hash. The published layout is docs/formats.md.
+//!
+//! The bytes of a value are PostgreSQL's binary wire format of that type, except where the table in
+//! docs/formats.md says otherwise. Nothing that depends on a setting, an OID or an attribute number may
+//! ever enter here: leaves outlive sessions, dumps and servers.
+
+use crate::merkle::{Hash, LEAF_PREFIX};
+use sha2::{Digest, Sha256};
+
+/// The first byte of every encoded row.
+pub const VERSION: u8 = 1;
+
+/// The type of an encoded value. Numbers are part of the format: never reused, never renumbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Tag {
+    /// An explicit NULL, written only where the column's absent value is not NULL. Length 0.
+    Null = 0,
+    /// `boolean`
+    Bool = 1,
+    /// `smallint`
+    Int2 = 2,
+    /// `integer`
+    Int4 = 3,
+    /// `bigint`
+    Int8 = 4,
+    /// `real`
+    Float4 = 5,
+    /// `double precision`
+    Float8 = 6,
+    /// `numeric`, as [`crate::numeric::parse`] returns it
+    Numeric = 7,
+    /// `text`
+    Text = 8,
+    /// `character varying`
+    Varchar = 9,
+    /// `character`, without its trailing spaces
+    Bpchar = 10,
+    /// `bytea`
+    Bytea = 11,
+    /// `uuid`
+    Uuid = 12,
+    /// `date`
+    Date = 13,
+    /// `time`
+    Time = 14,
+    /// `timestamp`
+    Timestamp = 15,
+    /// `timestamp with time zone`
+    TimestampTz = 16,
+    /// `time with time zone`
+    TimeTz = 17,
+    /// `interval`
+    Interval = 18,
+    /// `inet`
+    Inet = 19,
+    /// `cidr`
+    Cidr = 20,
+    /// `json`, its text as it is
+    Json = 21,
+    /// `jsonb`, as [`crate::jsonb::canonical`] returns it
+    Jsonb = 22,
+}
+
+/// The tag of a base type (domains resolved) by its OID. `None`: the type has no pinned encoding and is refused.
+pub fn tag_of_type(oid: u32) -> Option<Tag> {
+    Some(match oid {
+        16 => Tag::Bool,
+        17 => Tag::Bytea,
+        20 => Tag::Int8,
+        21 => Tag::Int2,
+        23 => Tag::Int4,
+        25 => Tag::Text,
+        114 => Tag::Json,
+        650 => Tag::Cidr,
+        700 => Tag::Float4,
+        701 => Tag::Float8,
+        869 => Tag::Inet,
+        1042 => Tag::Bpchar,
+        1043 => Tag::Varchar,
+        1082 => Tag::Date,
+        1083 => Tag::Time,
+        1114 => Tag::Timestamp,
+        1184 => Tag::TimestampTz,
+        1186 => Tag::Interval,
+        1266 => Tag::TimeTz,
+        1700 => Tag::Numeric,
+        2950 => Tag::Uuid,
+        3802 => Tag::Jsonb,
+        _ => return None,
+    })
+}
+
+/// Hashes the rows of one table, one after the other, without allocating.
+#[derive(Clone, Debug)]
+pub struct RowHasher {
+    /// Has taken what every row of the table begins with.
+    prefix: Sha256,
+    state: Sha256,
+    /// What the next column's id must reach.
+    next_id: u64,
+}
+
+impl RowHasher {
+    /// A hasher for the rows of the table with this UUID.
+    pub fn new(table: [u8; 16]) -> Self {
+        let prefix = Sha256::new()
+            .chain_update([LEAF_PREFIX, VERSION])
+            .chain_update(table);
+        Self {
+            state: prefix.clone(),
+            prefix,
+            next_id: 0,
+        }
+    }
+
+    /// Starts a row, forgetting one left unfinished.
+    pub fn begin(&mut self) {
+        self.state.clone_from(&self.prefix);
+        self.next_id = 0;
+    }
+
+    /// Adds a column that is not absent. `bytes` are shorter than 4 GiB, as every PostgreSQL value is. Trailing
+    /// spaces of a [`Tag::Bpchar`] are left out here.
+    ///
+    /// # Panics
+    ///
+    /// When ids do not ascend strictly within a row: a bug of the caller that would make a wrong hash.
+    pub fn column(&mut self, id: u32, tag: Tag, bytes: &[u8]) {
+        assert!(u64::from(id) >= self.next_id, "column ids must ascend: {id}");
+        self.next_id = u64::from(id) + 1;
+        debug_assert!(
+            tag != Tag::Null || bytes.is_empty(),
+            "an explicit NULL has no bytes"
+        );
+        let bytes = if tag == Tag::Bpchar {
+            strip_padding(bytes)
+        } else {
+            bytes
+        };
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut head = [0; 9];
+        head[..4].copy_from_slice(&id.to_be_bytes());
+        head[4] = tag as u8;
+        head[5..].copy_from_slice(&length.to_be_bytes());
+        self.state.update(head);
+        self.state.update(bytes);
+    }
+
+    /// Adds an explicit NULL: only for a column whose absent value is not NULL.
+    pub fn null(&mut self, id: u32) {
+        self.column(id, Tag::Null, &[]);
+    }
+
+    /// Ends the row and returns its leaf hash. The next row starts with [`RowHasher::begin`].
+    pub fn finish(&mut self) -> Hash {
+        let state = std::mem::replace(&mut self.state, self.prefix.clone());
+        self.next_id = 0;
+        state.finalize().into()
+    }
+}
+
+/// A `character(n)` value without the spaces that pad it: comparison ignores them, so the hash does.
+pub fn strip_padding(bytes: &[u8]) -> &[u8] {
+    let end = bytes
+        .iter()
+        .rposition(|&byte| byte != b' ')
+        .map_or(0, |last| last + 1);
+    &bytes[..end]
+}

@@ -1,0 +1,61 @@
+//! The Merkle tree of RFC 9162, section 2.1, over leaf hashes.
+//!
+//! One tree serves batches, chunks and the audit log. Here is only hashing: what a leaf contains is
+//! [`crate::encoding`]'s business, where hashes are kept is the caller's.
+
+use sha2::{Digest, Sha256};
+
+/// A SHA-256 hash: a leaf, an inner node or a root.
+pub type Hash = [u8; 32];
+
+/// First byte of what a leaf hash covers.
+pub(crate) const LEAF_PREFIX: u8 = 0;
+/// First byte of what an inner node's hash covers.
+const NODE_PREFIX: u8 = 1;
+
+/// `SHA-256(0x00 || data)`.
+pub fn leaf_hash(data: &[u8]) -> Hash {
+    Sha256::new()
+        .chain_update([LEAF_PREFIX])
+        .chain_update(data)
+        .finalize()
+        .into()
+}
+
+/// `SHA-256(0x01 || left || right)`.
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    let mut block = [NODE_PREFIX; 65];
+    block[1..33].copy_from_slice(left);
+    block[33..].copy_from_slice(right);
+    Sha256::digest(block).into()
+}
+
+/// The Merkle tree hash over leaf hashes in the order given. The root of no leaves is `SHA-256("")`.
+pub fn root(leaves: &[Hash]) -> Hash {
+    // Entry n of `pending` is the root of a perfect subtree; sizes fall from left to right, as the bits
+    // of the number of leaves taken so far. 64 entries hold more leaves than there is memory.
+    let mut pending = [[0; 32]; 64];
+    let mut depth = 0;
+    for (taken, leaf) in leaves.iter().enumerate() {
+        let mut hash = *leaf;
+        for _ in 0..taken.trailing_ones() {
+            depth -= 1;
+            hash = node_hash(&pending[depth], &hash);
+        }
+        pending[depth] = hash;
+        depth += 1;
+    }
+    let Some((last, rest)) = pending[..depth].split_last() else {
+        return Sha256::digest([]).into();
+    };
+    rest.iter()
+        .rev()
+        .fold(*last, |right, left| node_hash(left, &right))
+}
+
+/// Sorts the leaf hashes bytewise, then takes their [`root`]: a checksum of a set of rows that does not
+/// depend on their order. This is the checksum of a batch.
+pub fn sorted_root(leaves: &mut [Hash]) -> Hash {
+    leaves.sort_unstable();
+    root(leaves)
+}

@@ -1,0 +1,9 @@
+//! What strata-core promises, one module per module of it.
+//!
+//! One binary, because linking is slow. Golden vectors made by a server stand in `tests/data`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod copy;
+mod encoding;
+mod merkle;
+mod support;
