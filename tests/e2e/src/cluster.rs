@@ -1,0 +1,99 @@
+//! A PostgreSQL of its own for a test, by scripts/pg.sh.
+
+use anyhow::{Context, Result, ensure};
+use std::process::Command;
+use tokio_postgres::{Client, NoTls};
+
+/// A running server with the extension created in database `events`.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: String,
+    /// Connection string of a superuser, over TCP.
+    pub dsn: String,
+}
+
+fn pg(arguments: &[&str]) -> Result<String> {
+    let out = Command::new(crate::root().join("scripts/pg.sh")).args(arguments).output()?;
+    ensure!(out.status.success(), "pg.sh {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+}
+
+impl Cluster {
+    /// Starts one that forgets quickly: for tests that crash nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start() -> Result<Self> {
+        Self::with(&["fsync=off"]).await
+    }
+
+    /// Starts one that keeps what it promised.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn durable() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    async fn with(settings: &[&str]) -> Result<Self> {
+        let dir = pg(&[&["create"], settings].concat())?;
+        let mut cluster = Self { dsn: String::new(), dir };
+        let environment = pg(&["env", &cluster.dir])?;
+        let dsn = environment
+            .split_once("STRATA_TEST_DSN='")
+            .and_then(|(_, rest)| rest.split_once('\''))
+            .context("pg.sh env names no STRATA_TEST_DSN")?;
+        dsn.0.clone_into(&mut cluster.dsn);
+        let client = cluster.connect().await?;
+        client.batch_execute("CREATE DATABASE events").await?;
+        cluster.dsn = cluster.dsn.replace("/postgres", "/events");
+        let client = cluster.connect().await?;
+        client
+            .batch_execute("CREATE EXTENSION pg_strata")
+            .await
+            .context("is the extension installed? make install")?;
+        Ok(cluster)
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub async fn connect(&self) -> Result<Client> {
+        let (client, connection) = tokio_postgres::connect(&self.dsn, NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Takes the server down as a crash would, and brings it back.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn crash_and_restart(&self) -> Result<()> {
+        pg(&["restart", &self.dir, "immediate"]).map(drop)
+    }
+
+    /// Takes the server down as a crash would.
+    ///
+    /// # Errors
+    /// When it does not go.
+    pub fn crash(&self) -> Result<()> {
+        pg(&["stop", &self.dir, "immediate"]).map(drop)
+    }
+
+    /// Brings it back.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn start_again(&self) -> Result<()> {
+        pg(&["start", &self.dir]).map(drop)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = pg(&["destroy", &self.dir]) {
+            eprintln!("{error}");
+        }
+    }
+}

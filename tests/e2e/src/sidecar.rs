@@ -1,0 +1,67 @@
+//! The built `strata`, configured by environment alone.
+
+use crate::process::Process;
+use crate::{Cluster, Endpoint};
+use anyhow::Result;
+use std::process::{Command, Output};
+
+/// A running `strata ingest`.
+#[derive(Debug)]
+pub struct Sidecar {
+    /// The process.
+    pub process: Process,
+}
+
+/// A call of the sidecar against this cluster and endpoint; nothing of the caller's environment reaches it.
+///
+/// # Errors
+/// When it is not built.
+pub fn command(cluster: &Cluster, endpoint: &Endpoint, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(crate::program("strata")?);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("STRATA_POSTGRES_DSN", &cluster.dsn)
+        .env("STRATA_KINESIS_ENDPOINT_URL", &endpoint.url)
+        .env("STRATA_WORKER", "e2e")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("RUST_BACKTRACE", "1");
+    Ok(command)
+}
+
+/// Runs a subcommand to its end.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(cluster: &Cluster, endpoint: &Endpoint, arguments: &[&str]) -> Result<Output> {
+    Ok(command(cluster, endpoint, arguments)?.output()?)
+}
+
+impl Sidecar {
+    /// Starts `strata ingest` of one stream into one table, with settings as in `batch.rows=500`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn ingest(cluster: &Cluster, endpoint: &Endpoint, stream: &str, settings: &[&str]) -> Result<Self> {
+        let mut arguments = vec!["ingest", "--stream", stream, "--relation", "clicks"];
+        for setting in settings {
+            arguments.extend(["--set", setting]);
+        }
+        Ok(Self { process: Process::spawn(command(cluster, endpoint, &arguments)?, "strata")? })
+    }
+
+    /// SIGTERM, then its exit code.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(mut self) -> Result<Option<i32>> {
+        self.process.signal("TERM")?;
+        let status = self.process.wait().await?;
+        if !status.success() {
+            eprintln!("{}", self.process.output());
+        }
+        Ok(status.code())
+    }
+}
