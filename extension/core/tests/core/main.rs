@@ -6,4 +6,5 @@
 mod copy;
 mod encoding;
 mod merkle;
+mod numeric;
 mod support;
