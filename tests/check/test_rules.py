@@ -7,6 +7,8 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "readme"))
+import blocks  # noqa: E402
 import layering  # noqa: E402
 import pgspot  # noqa: E402
 import sql_rules  # noqa: E402
@@ -128,6 +130,16 @@ class Pgspot(unittest.TestCase):
     def test_an_entry_without_reason_is_refused(self):
         with self.assertRaises(ValueError):
             pgspot.allowed("PS001: Unsafe")
+
+
+class Readme(unittest.TestCase):
+    readme = "```sql\nSELECT 1;\n```\n\n```text\n 1\n```\n"
+
+    def test_other_output_fails(self):
+        self.assertEqual(blocks.compare(self.readme, " 1\n\n=== block 0 ends ===\n"), [])
+        self.assertTrue(blocks.compare(self.readme, " 2\n=== block 0 ends ===\n"))
+        self.assertTrue(blocks.compare(self.readme, " 1\n"), "it stopped before its end")
+        self.assertTrue(blocks.compare("```sql\nSELECT 1;\n```\n", "=== block 0 ends ===\n"), "no output shown")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Takes README.md apart, and compares what it prints with what happened.
+
+  blocks.py sql README.md           the SQL of all ```sql blocks, each followed by a marker
+  blocks.py toml README.md          the text of all ```toml blocks
+  blocks.py compare README.md OUT   each ```text block right behind a ```sql block against that block's output in OUT
+"""
+
+import difflib
+import re
+import sys
+from pathlib import Path
+
+MARKER = "=== block {} ends ==="
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.M | re.S)
+
+
+def lines(text: str) -> list[str]:
+    """Without trailing blanks and empty lines: Markdown and psql differ there."""
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def compare(readme: str, output: str) -> list[str]:
+    faults = []
+    parts = re.split(r"^=== block \d+ ends ===\n?", output, flags=re.M)
+    number, pending, compared = 0, None, 0
+    for kind, body in blocks(readme):
+        if kind == "sql":
+            pending, number = number, number + 1
+        elif kind == "text" and pending is not None:
+            found = lines(parts[pending]) if pending < len(parts) - 1 else ["(it did not get there)"]
+            difference = list(difflib.unified_diff(lines(body), found, "README", f"SQL block {pending + 1}", lineterm=""))
+            faults += difference
+            pending, compared = None, compared + 1
+        else:
+            pending = None
+    if not compared:
+        faults.append("README shows no output of its SQL")
+    return faults
+
+
+if __name__ == "__main__":
+    what, readme = sys.argv[1], Path(sys.argv[2]).read_text()
+    if what == "sql":
+        for number, body in enumerate(body for kind, body in blocks(readme) if kind == "sql"):
+            print(body + f"\\echo {MARKER.format(number)}")
+    elif what == "toml":
+        print("\n".join(body for kind, body in blocks(readme) if kind == "toml"))
+    else:
+        faults = compare(readme, Path(sys.argv[3]).read_text())
+        print("\n".join(faults) or "README: its SQL prints what it says")
+        sys.exit(1 if faults else 0)
