@@ -41,13 +41,7 @@ impl CopyBuffer {
     pub fn with_capacity(columns: i16, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(capacity.max(HEADER.len()));
         bytes.extend_from_slice(HEADER);
-        Self {
-            bytes,
-            columns,
-            rows: 0,
-            missing: 0,
-            value: HEADER.len(),
-        }
+        Self { bytes, columns, rows: 0, missing: 0, value: HEADER.len() }
     }
 
     /// Starts a row.
@@ -180,19 +174,13 @@ impl CopyBuffer {
 
     /// The present end, between two rows.
     pub fn mark(&self) -> Mark {
-        Mark {
-            bytes: self.bytes.len(),
-            rows: self.rows,
-        }
+        Mark { bytes: self.bytes.len(), rows: self.rows }
     }
 
     /// Takes back everything written after the mark, so that a row that turned out bad leaves no trace.
     /// The mark must be younger than the last [`take`](Self::take).
     pub fn rollback(&mut self, mark: Mark) {
-        debug_assert!(
-            mark.bytes <= self.bytes.len(),
-            "the mark lies in bytes already taken"
-        );
+        debug_assert!(mark.bytes <= self.bytes.len(), "the mark lies in bytes already taken");
         self.bytes.truncate(mark.bytes);
         self.rows = mark.rows;
         self.missing = 0;

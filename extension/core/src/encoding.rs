@@ -104,14 +104,8 @@ pub struct RowHasher {
 impl RowHasher {
     /// A hasher for the rows of the table with this UUID.
     pub fn new(table: [u8; 16]) -> Self {
-        let prefix = Sha256::new()
-            .chain_update([LEAF_PREFIX, VERSION])
-            .chain_update(table);
-        Self {
-            state: prefix.clone(),
-            prefix,
-            next_id: 0,
-        }
+        let prefix = Sha256::new().chain_update([LEAF_PREFIX, VERSION]).chain_update(table);
+        Self { state: prefix.clone(), prefix, next_id: 0 }
     }
 
     /// Starts a row, forgetting one left unfinished.
@@ -129,15 +123,8 @@ impl RowHasher {
     pub fn column(&mut self, id: u32, tag: Tag, bytes: &[u8]) {
         assert!(u64::from(id) >= self.next_id, "column ids must ascend: {id}");
         self.next_id = u64::from(id) + 1;
-        debug_assert!(
-            tag != Tag::Null || bytes.is_empty(),
-            "an explicit NULL has no bytes"
-        );
-        let bytes = if tag == Tag::Bpchar {
-            strip_padding(bytes)
-        } else {
-            bytes
-        };
+        debug_assert!(tag != Tag::Null || bytes.is_empty(), "an explicit NULL has no bytes");
+        let bytes = if tag == Tag::Bpchar { strip_padding(bytes) } else { bytes };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let mut head = [0; 9];
         head[..4].copy_from_slice(&id.to_be_bytes());
@@ -162,9 +149,6 @@ impl RowHasher {
 
 /// A `character(n)` value without the spaces that pad it: comparison ignores them, so the hash does.
 pub fn strip_padding(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|&byte| byte != b' ')
-        .map_or(0, |last| last + 1);
+    let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
     &bytes[..end]
 }

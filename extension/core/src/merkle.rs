@@ -15,11 +15,7 @@ const NODE_PREFIX: u8 = 1;
 
 /// `SHA-256(0x00 || data)`.
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    Sha256::new()
-        .chain_update([LEAF_PREFIX])
-        .chain_update(data)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([LEAF_PREFIX]).chain_update(data).finalize().into()
 }
 
 /// `SHA-256(0x01 || left || right)`.
@@ -48,9 +44,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
     let Some((last, rest)) = pending[..depth].split_last() else {
         return Sha256::digest([]).into();
     };
-    rest.iter()
-        .rev()
-        .fold(*last, |right, left| node_hash(left, &right))
+    rest.iter().rev().fold(*last, |right, left| node_hash(left, &right))
 }
 
 /// Sorts the leaf hashes bytewise, then takes their [`root`]: a checksum of a set of rows that does not

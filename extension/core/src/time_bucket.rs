@@ -33,10 +33,7 @@ pub struct Utc;
 
 impl Zone for Utc {
     fn span_at(&self, _us: i64) -> Span {
-        Span {
-            offset: 0,
-            until: i64::MAX,
-        }
+        Span { offset: 0, until: i64::MAX }
     }
 }
 

@@ -17,18 +17,11 @@ pub(super) struct Decimal<'a> {
 
 /// Splits off the longest prefix of decimal digits.
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
-    text.split_at(
-        text.iter()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(text.len()),
-    )
+    text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 fn without_leading_zeros(digits: &[u8]) -> &[u8] {
-    &digits[digits
-        .iter()
-        .position(|&digit| digit != b'0')
-        .unwrap_or(digits.len())..]
+    &digits[digits.iter().position(|&digit| digit != b'0').unwrap_or(digits.len())..]
 }
 
 /// A length as a number to compute with; no text is longer than that.
@@ -60,21 +53,11 @@ impl<'a> Decimal<'a> {
         let significant = without_leading_zeros(whole);
         if !significant.is_empty() {
             let weight = count(significant) - 1 + exponent;
-            return Ok(Self {
-                negative,
-                digits: (significant, fraction),
-                weight,
-                dscale,
-            });
+            return Ok(Self { negative, digits: (significant, fraction), weight, dscale });
         }
         let significant = without_leading_zeros(fraction);
         let weight = count(significant) - count(fraction) - 1 + exponent;
-        Ok(Self {
-            negative,
-            digits: (significant, &[]),
-            weight,
-            dscale,
-        })
+        Ok(Self { negative, digits: (significant, &[]), weight, dscale })
     }
 
     fn len(&self) -> usize {
@@ -95,18 +78,8 @@ impl<'a> Decimal<'a> {
         let (first, second) = self.digits;
         let next = first.get(keep).or_else(|| second.get(keep - first.len()));
         let up = next.is_some_and(|&digit| digit >= b'5');
-        self.digits = (
-            &first[..keep.min(first.len())],
-            &second[..keep.saturating_sub(first.len())],
-        );
-        if up
-            && self
-                .digits
-                .0
-                .iter()
-                .chain(self.digits.1)
-                .all(|&digit| digit == b'9')
-        {
+        self.digits = (&first[..keep.min(first.len())], &second[..keep.saturating_sub(first.len())]);
+        if up && self.digits.0.iter().chain(self.digits.1).all(|&digit| digit == b'9') {
             self.digits = (b"1", &[]);
             self.weight += 1;
             return false;
@@ -114,6 +87,7 @@ impl<'a> Decimal<'a> {
         up
     }
 
+    /// Writes nothing when it fails.
     pub(super) fn write(mut self, typmod: Option<(u16, i16)>, out: &mut Vec<u8>) -> Result<(), NumericError> {
         let mut up = false;
         if let Some((precision, scale)) = typmod {
@@ -141,7 +115,8 @@ impl<'a> Decimal<'a> {
         while out.len() > start && out.ends_with(&[0, 0]) {
             out.truncate(out.len() - 2);
         }
-        let groups = u16::try_from((out.len() - start) / 2).map_err(|_| NumericError::OutOfRange)?;
+        // At most 36,864 by what has been checked.
+        let groups = u16::try_from((out.len() - start) / 2).unwrap_or(u16::MAX);
         out[start - HEADER..][..2].copy_from_slice(&groups.to_be_bytes());
         Ok(())
     }
@@ -184,11 +159,7 @@ fn scan_exponent(text: &[u8]) -> Result<i64, NumericError> {
     if value >= EXPONENT_END {
         return Err(NumericError::OutOfRange);
     }
-    if rest.is_empty() {
-        Ok(if negative { -value } else { value })
-    } else {
-        Err(NumericError::Syntax)
-    }
+    if rest.is_empty() { Ok(if negative { -value } else { value }) } else { Err(NumericError::Syntax) }
 }
 
 /// Adds to the last group; the caller has seen to it that the carry ends before the first.

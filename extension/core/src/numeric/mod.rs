@@ -51,15 +51,10 @@ pub fn parse(text: &str, typmod: Option<(u16, i16)>) -> Result<Vec<u8>, NumericE
 /// [`parse`], appending to `out`, which is left as it was when that fails.
 pub fn parse_into(text: &str, typmod: Option<(u16, i16)>, out: &mut Vec<u8>) -> Result<(), NumericError> {
     let text = trim(text.as_bytes());
-    let start = out.len();
-    let written = match special(text) {
+    match special(text) {
         Some(sign) => write_special(sign, typmod, out),
-        None => Decimal::scan(text).and_then(|decimal| decimal.write(typmod, out)),
-    };
-    if written.is_err() {
-        out.truncate(start);
+        None => Decimal::scan(text)?.write(typmod, out),
     }
-    written
 }
 
 /// (precision, scale) of a column's `atttypmod`; `None` for a plain `numeric`.
@@ -76,14 +71,8 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn trim(text: &[u8]) -> &[u8] {
-    let start = text
-        .iter()
-        .position(|&byte| !is_space(byte))
-        .unwrap_or(text.len());
-    let end = text
-        .iter()
-        .rposition(|&byte| !is_space(byte))
-        .map_or(start, |last| last + 1);
+    let start = text.iter().position(|&byte| !is_space(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|&byte| !is_space(byte)).map_or(start, |last| last + 1);
     &text[start..end]
 }
 

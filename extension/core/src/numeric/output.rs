@@ -12,15 +12,10 @@ struct Groups<'a> {
 impl Groups<'_> {
     /// What is not stored is zero.
     fn at(&self, power: i32) -> Result<u16, NumericError> {
-        let stored = usize::try_from(self.weight - power)
-            .ok()
-            .and_then(|at| self.bytes.chunks_exact(2).nth(at));
+        let stored =
+            usize::try_from(self.weight - power).ok().and_then(|at| self.bytes.chunks_exact(2).nth(at));
         let value = stored.map_or(0, |group| u16::from_be_bytes([group[0], group[1]]));
-        if value < 10_000 {
-            Ok(value)
-        } else {
-            Err(NumericError::Wire)
-        }
+        if value < 10_000 { Ok(value) } else { Err(NumericError::Wire) }
     }
 }
 
@@ -41,10 +36,7 @@ pub fn to_text(wire: &[u8]) -> Result<String, NumericError> {
         0 | NEGATIVE if dscale <= DSCALE_MAX => {}
         _ => return Err(NumericError::Wire),
     }
-    let groups = Groups {
-        bytes,
-        weight: i16::from_be_bytes([w0, w1]).into(),
-    };
+    let groups = Groups { bytes, weight: i16::from_be_bytes([w0, w1]).into() };
     let mut text = String::new();
     if sign == NEGATIVE {
         text.push('-');

@@ -29,10 +29,7 @@ fn fields_are_in_wire_format() {
         (|copy| copy.f64(-2.0), "00000008c000000000000000"),
         (|copy| copy.bool(false), "0000000100"),
         (|copy| copy.jsonb_text(br#"{"k":1}"#), "00000008017b226b223a317d"),
-        (
-            |copy| copy.interval(2, 3, 4),
-            "0000001000000000000000040000000300000002",
-        ),
+        (|copy| copy.interval(2, 3, 4), "0000001000000000000000040000000300000002"),
         (|copy| copy.bytes(b""), "00000000"),
     ];
     for (write, expected) in cases {

@@ -25,12 +25,8 @@ fn row_is_laid_out_as_documented() {
     hasher.null(2);
     hasher.column(300, Tag::Text, "ä".as_bytes());
     hasher.column(301, Tag::Bytea, &long);
-    let expected = by_hand(&[
-        (1, 4, &42i64.to_be_bytes()),
-        (2, 0, &[]),
-        (300, 8, b"\xc3\xa4"),
-        (301, 11, &long),
-    ]);
+    let expected =
+        by_hand(&[(1, 4, &42i64.to_be_bytes()), (2, 0, &[]), (300, 8, b"\xc3\xa4"), (301, 11, &long)]);
     assert_eq!(hasher.finish(), expected);
 }
 
@@ -57,11 +53,7 @@ fn bpchar_is_hashed_without_padding() {
     assert_eq!(strip_padding(b"  a b\t "), b"  a b\t");
     assert_eq!(strip_padding(b"   "), b"");
     hasher.column(1, Tag::Varchar, b"ab ");
-    assert_eq!(
-        hasher.finish(),
-        by_hand(&[(1, 9, b"ab ")]),
-        "varchar keeps its spaces"
-    );
+    assert_eq!(hasher.finish(), by_hand(&[(1, 9, b"ab ")]), "varchar keeps its spaces");
 }
 
 #[test]

@@ -2,16 +2,8 @@ use crate::support::{hex, unhex};
 use strata_core::merkle::{Hash, leaf_hash, node_hash, root, sorted_root};
 
 /// RFC 9162 test leaves as used by the Certificate Transparency implementations.
-const LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 const ROOTS: [&str; 9] = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -60,10 +52,6 @@ fn defined_root(leaves: &[Hash]) -> Hash {
 fn equals_the_recursive_definition() {
     let leaves: Vec<Hash> = (0u32..600).map(|n| leaf_hash(&n.to_be_bytes())).collect();
     for size in 0..leaves.len() {
-        assert_eq!(
-            root(&leaves[..size]),
-            defined_root(&leaves[..size]),
-            "size {size}"
-        );
+        assert_eq!(root(&leaves[..size]), defined_root(&leaves[..size]), "size {size}");
     }
 }

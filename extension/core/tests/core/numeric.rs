@@ -27,11 +27,7 @@ fn stores_what_the_server_stores() {
                 assert_eq!(hex(&wire), expected, "{line}");
                 let printed = to_text(&wire).unwrap();
                 assert!(shown.is_empty() || printed == shown, "{line}: {printed}");
-                assert_eq!(
-                    parse(&printed, None).unwrap(),
-                    wire,
-                    "{line}: printed text means the same"
-                );
+                assert_eq!(parse(&printed, None).unwrap(), wire, "{line}: printed text means the same");
             }
             Err(error) => assert_eq!(sqlstate(error), expected, "{line}"),
         }
@@ -62,36 +58,18 @@ fn limits() {
     let wire = parse(&largest, None).unwrap();
     assert_eq!(hex(&wire[..10]), "90007fff00003fff270f");
     assert_eq!(to_text(&wire).unwrap(), largest);
-    assert_eq!(
-        parse(&format!("1{}", "0".repeat(131_072)), None),
-        Err(NumericError::OutOfRange)
-    );
-    assert_eq!(
-        parse(&format!("0.{}", "1".repeat(16_384)), None),
-        Err(NumericError::OutOfRange)
-    );
+    assert_eq!(parse(&format!("1{}", "0".repeat(131_072)), None), Err(NumericError::OutOfRange));
+    assert_eq!(parse(&format!("0.{}", "1".repeat(16_384)), None), Err(NumericError::OutOfRange));
     // Zeros in front count for nothing, and a column's scale rounds first.
-    assert_eq!(
-        parse(&format!("{}7", "0".repeat(200_000)), None),
-        parse("7", None)
-    );
-    assert_eq!(
-        parse(&format!("0.{}", "1".repeat(20_000)), Some((5, 2))),
-        parse("0.11", None)
-    );
-    assert_eq!(
-        parse(&format!("0.{}", "9".repeat(20_000)), Some((5, 2))),
-        parse("1.00", None)
-    );
+    assert_eq!(parse(&format!("{}7", "0".repeat(200_000)), None), parse("7", None));
+    assert_eq!(parse(&format!("0.{}", "1".repeat(20_000)), Some((5, 2))), parse("0.11", None));
+    assert_eq!(parse(&format!("0.{}", "9".repeat(20_000)), Some((5, 2))), parse("1.00", None));
 }
 
 #[test]
 fn a_short_text_makes_a_short_value() {
     for text in ["1e131071", "1e-16383", "-9e131000", "1e99999999999999999999999"] {
-        assert!(
-            parse(text, None).map_or(0, |wire| wire.capacity()) < 200,
-            "{text}"
-        );
+        assert!(parse(text, None).map_or(0, |wire| wire.capacity()) < 200, "{text}");
     }
 }
 
@@ -106,20 +84,13 @@ fn the_error_says_what_overflowed() {
 #[test]
 fn a_failure_appends_nothing() {
     let mut out = b"before".to_vec();
-    for (text, typmod) in [
-        ("12x", None),
-        ("1e131072", None),
-        ("99999", Some((3, 0))),
-        ("inf", Some((3, 0))),
-    ] {
+    for (text, typmod) in [("12x", None), ("1e131072", None), ("99999", Some((3, 0))), ("inf", Some((3, 0)))]
+    {
         assert!(parse_into(text, typmod, &mut out).is_err());
         assert_eq!(out, b"before", "{text}");
     }
     parse_into("1", None, &mut out).unwrap();
-    assert_eq!(
-        hex(&out),
-        "6265666f7265 0001 0000 0000 0000 0001".replace(' ', "")
-    );
+    assert_eq!(hex(&out), "6265666f7265 0001 0000 0000 0000 0001".replace(' ', ""));
 }
 
 #[test]
