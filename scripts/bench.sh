@@ -4,4 +4,5 @@
 "$ROOT/scripts/install.sh"
 cd "$ROOT"
 cargo build --release --locked -p strata -p kinesis-endpoint
-exec bench/ingest/run.sh "$@"
+bench/ingest/run.sh
+bench/insert/run.sh
