@@ -4,6 +4,7 @@
   blocks.py sql README.md           the SQL of all ```sql blocks, each followed by a marker
   blocks.py toml README.md          the text of all ```toml blocks
   blocks.py compare README.md OUT   each ```text block right behind a ```sql block against that block's output in OUT
+  blocks.py accept README.md OUT    puts that output into README.md instead
 """
 
 import difflib
@@ -23,15 +24,29 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
+def outputs(output: str) -> list[str]:
+    """What each SQL block printed; a block that did not reach its end is not there."""
+    return re.split(r"^=== block \d+ ends ===\n?", output, flags=re.M)[:-1]
+
+
+def accept(readme: str, output: str) -> str:
+    parts = iter(outputs(output))
+
+    def fill(match: re.Match) -> str:
+        printed = next(parts)
+        return match.group(0) if match["text"] is None else f"{match['sql']}```text\n{printed.strip(chr(10))}\n```\n"
+    return re.sub(r"(?P<sql>^```sql\n.*?^```\n\s*)(?:```text\n(?P<text>.*?)^```\n)?", fill, readme, flags=re.M | re.S)
+
+
 def compare(readme: str, output: str) -> list[str]:
     faults = []
-    parts = re.split(r"^=== block \d+ ends ===\n?", output, flags=re.M)
+    parts = outputs(output)
     number, pending, compared = 0, None, 0
     for kind, body in blocks(readme):
         if kind == "sql":
             pending, number = number, number + 1
         elif kind == "text" and pending is not None:
-            found = lines(parts[pending]) if pending < len(parts) - 1 else ["(it did not get there)"]
+            found = lines(parts[pending]) if pending < len(parts) else ["(it did not get there)"]
             difference = list(difflib.unified_diff(lines(body), found, "README", f"SQL block {pending + 1}", lineterm=""))
             faults += difference
             pending, compared = None, compared + 1
@@ -49,6 +64,8 @@ if __name__ == "__main__":
             print(body + f"\\echo {MARKER.format(number)}")
     elif what == "toml":
         print("\n".join(body for kind, body in blocks(readme) if kind == "toml"))
+    elif what == "accept":
+        Path(sys.argv[2]).write_text(accept(readme, Path(sys.argv[3]).read_text()))
     else:
         faults = compare(readme, Path(sys.argv[3]).read_text())
         print("\n".join(faults) or "README: its SQL prints what it says")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # README's SQL runs and prints what README says; its configuration passes `strata check`.
+# --accept writes into README what its SQL printed.
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
 work=$(mktemp -d)
@@ -15,6 +16,7 @@ trap finish EXIT
 scripts/pg.sh psql "$dir" -qc "CREATE DATABASE readme" -c "\\c readme" -c "CREATE EXTENSION pg_strata"
 python3 tests/readme/blocks.py sql README.md >"$work/readme.sql"
 scripts/pg.sh psql "$dir" -d readme <"$work/readme.sql" >"$work/out" 2>&1 || true
+[ "${1:-}" != --accept ] || python3 tests/readme/blocks.py accept README.md "$work/out"
 python3 tests/readme/blocks.py compare README.md "$work/out"
 
 "$BIN/kinesis-endpoint" --create-stream clicks:2 --port-file "$work/port" >/dev/null &
