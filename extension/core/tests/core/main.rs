@@ -9,3 +9,4 @@ mod jsonb;
 mod merkle;
 mod numeric;
 mod support;
+mod time;
