@@ -1,0 +1,11 @@
+//! What a Kinesis endpoint does, said once, through the AWS SDK.
+//! Runs against ours in-process, or against the one at `KINESIS_ENDPOINT`, whose known differences
+//! (`KINESIS_FLAVOUR`) stand in one table in `subject`. Each check must hold, and each listed difference must exist.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod listing;
+mod puts;
+mod reads;
+mod resharding;
+mod streams;
+mod subject;
