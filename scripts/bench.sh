@@ -3,6 +3,6 @@
 . "$(dirname "$0")/lib.sh"
 "$ROOT/scripts/install.sh"
 cd "$ROOT"
-cargo build --release --locked -p strata -p kinesis-endpoint
+build_programs
 bench/ingest/run.sh
 bench/insert/run.sh

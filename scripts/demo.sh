@@ -10,7 +10,7 @@ began=$SECONDS
 
 title "building (minutes the first time, then a second)"
 scripts/install.sh
-cargo build --release --locked --quiet -p strata -p kinesis-endpoint
+build_programs --quiet
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/pg_strata-demo.XXXXXX")
 dir='' pids=()

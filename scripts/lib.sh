@@ -37,3 +37,7 @@ version() {
 }
 
 pg_bindir() { "$PG_CONFIG" --bindir; }
+
+# The sidecar and the endpoint. Always all default members, never -p: Cargo unites the features of what it is asked
+# for, so that asking for less would compile the dependencies again.
+build_programs() { (cd "$ROOT" && cargo build --release --locked --bins "$@"); }

@@ -35,7 +35,7 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let built = test.parent().and_then(|deps| deps.parent()).map(|release| release.join(name));
     built.filter(|path| path.exists()).ok_or_else(|| {
-        anyhow::anyhow!("{name} is not built: cargo build --release -p strata -p kinesis-endpoint")
+        anyhow::anyhow!("{name} is not built: make build")
     })
 }
 
