@@ -123,6 +123,10 @@ class Pgspot(unittest.TestCase):
         self.assertEqual(left, ["PS017: Unqualified object reference: x at line 9"])
         self.assertEqual(unused, [])
 
+    def test_a_script_it_cannot_parse_fails(self):
+        left, _ = pgspot.judge("\n Errors: 0 Warnings: 0 Unknown: 0 \n syntax error at or near \"x\"\n", [])
+        self.assertEqual(left, ['syntax error at or near "x"'])
+
     def test_an_entry_that_matches_nothing_is_stale(self):
         left, unused = pgspot.judge("", pgspot.allowed("PS001: gone  # was needed once"))
         self.assertEqual((left, unused), ([], ["PS001: gone"]))
