@@ -44,7 +44,7 @@ psql -qa -f scripts/demo/tables.sql
 "$BIN/strata" check "${feed[@]}"
 
 title "$records records of a clickstream, produced and ingested at the same time"
-"$BIN/strata" produce --stream clicks --records "$records" --rate "$rate" >"$work/produce.log" 2>&1 &
+"$BIN/strata" produce --stream clicks --count "$records" --rate "$rate" --late-share 0.03 --malformed-share 0.0005 >"$work/produce.log" 2>&1 &
 producer=$!
 pids+=("$producer")
 STRATA_LOG_FORMAT=${STRATA_LOG_FORMAT:-human} "$BIN/strata" ingest "${feed[@]}" &
@@ -75,7 +75,7 @@ if [ -n "${DEMO_KEEP:-}" ]; then
 Everything keeps running, the sidecar too (log: $work/strata.log).
   look around   psql '$STRATA_POSTGRES_DSN'
   more events   AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo $BIN/strata produce \\
-                    --set kinesis.endpoint_url=$STRATA_KINESIS_ENDPOINT_URL --stream clicks --records 100000
+                    --set kinesis.endpoint_url=$STRATA_KINESIS_ENDPOINT_URL --stream clicks --count 100000
   stop          kill ${pids[*]}; $ROOT/scripts/pg.sh destroy $dir; rm -r $work
 END
 fi

@@ -29,7 +29,7 @@ export STRATA_WORKER=bench STRATA_KINESIS_POLL_INTERVAL_MS=0 STRATA_KINESIS_SHAR
 export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench
 
 title "producing $rows records into 8 shards"
-"$BIN/strata" produce --stream bench --records "$rows" --malformed 0 --late 0 2>&1 | tail -n 1
+"$BIN/strata" produce --stream bench --count "$rows" --late-share 0 --seed 1 2>&1 | tail -n 1
 
 fresh() { # fresh <table> [rollup]: an empty event table with its partitions made
     sql -c "DROP TABLE IF EXISTS $1 CASCADE" 2>/dev/null
