@@ -1,1 +1,32 @@
+//! What runs inside a PostgreSQL backend. Every function here is declared, documented and granted in `sql/`;
+//! this crate holds what runs per row or needs bytes or parse trees. Never here: SQL of the surface, threads, I/O.
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("pg_strata must be built with panic = \"unwind\": PostgreSQL errors unwind through Rust frames");
+
+mod batch;
+mod bucket;
+mod catalog;
+mod checksum;
+mod definition;
+mod errors;
+mod execute;
+mod rights;
+
+use pgrx::prelude::*;
+
 pgrx::pg_module_magic!();
+
+/// Called by PostgreSQL when the library is loaded into a backend.
+#[allow(non_snake_case)]
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    batch::register_callbacks();
+    catalog::register_callbacks();
+}
+
+/// `strata._build() RETURNS text`
+#[pg_extern(sql = false)]
+fn build() -> String {
+    format!("pg_strata {} ({}, {})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS)
+}

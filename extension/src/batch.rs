@@ -1,0 +1,182 @@
+//! The batch default and the guard's condition: which batch of the ledger the rows of this transaction belong to.
+//! State is per backend and per transaction; the ledger row is written by a direct heap and index insert, because
+//! single-row transactions pay for it. Never here: what a batch contains.
+
+use std::cell::RefCell;
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::catalog::{self, EventTable};
+use crate::errors::raise;
+use crate::rights;
+
+/// A batch this transaction has opened and not closed.
+struct OpenBatch {
+    relation: pg_sys::Oid,
+    id: i64,
+    /// The subtransaction that wrote the ledger row: rolling it back takes the batch with it.
+    subtransaction: pg_sys::SubTransactionId,
+}
+
+thread_local! {
+    static OPEN: RefCell<Vec<OpenBatch>> = const { RefCell::new(Vec::new()) };
+}
+
+// Not among pgrx's bindings.
+unsafe extern "C-unwind" {
+    #[link_name = "nextval_internal"]
+    fn nextval_internal_unguarded(relid: pg_sys::Oid, check_permissions: bool) -> i64;
+}
+
+unsafe fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64 {
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal_unguarded(relid, check_permissions)) }
+}
+
+/// `strata.current_batch(relation regclass) RETURNS bigint`: the open batch of this transaction, opened on first use.
+#[pg_extern(sql = false)]
+fn current_batch(relation: pg_sys::Oid) -> i64 {
+    open_batch(relation).unwrap_or_else(|| begin_batch(relation))
+}
+
+/// `strata._foreign_batch(relation regclass, batch_id bigint) RETURNS boolean`: whether a row's batch id is not the
+/// one this transaction has open, so that its place in the ledger says nothing about the row.
+#[pg_extern(sql = false)]
+fn foreign_batch(relation: pg_sys::Oid, batch_id: i64) -> bool {
+    open_batch(relation) != Some(batch_id)
+}
+
+/// `strata._close_batch(relation regclass) RETURNS void`: rows inserted from here on draw a new batch.
+#[pg_extern(sql = false)]
+fn close_batch(relation: pg_sys::Oid) {
+    OPEN.with_borrow_mut(|open| open.retain(|batch| batch.relation != relation));
+}
+
+fn open_batch(relation: pg_sys::Oid) -> Option<i64> {
+    OPEN.with_borrow(|open| open.iter().find(|batch| batch.relation == relation).map(|batch| batch.id))
+}
+
+fn begin_batch(relation: pg_sys::Oid) -> i64 {
+    let table = catalog::event_table(relation);
+    check_insert_right(relation);
+    // SAFETY: plain calls into the backend on its main thread, inside a transaction.
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"strata.current_batch()".as_ptr());
+        // The transaction id comes before the batch id: the horizon of rollups rests on every drawn id belonging to a
+        // transaction that snapshots already know of.
+        pg_sys::GetTopTransactionId();
+        let id = nextval_internal(table.sequence, false);
+        insert_ledger_row(&table, id);
+        let subtransaction = pg_sys::GetCurrentSubTransactionId();
+        OPEN.with_borrow_mut(|open| open.push(OpenBatch { relation, id, subtransaction }));
+        id
+    }
+}
+
+/// Columns of `strata._batches`; `sql/schema/03_ledger.sql` declares them in this order.
+const LEDGER_COLUMNS: usize = 7;
+
+unsafe fn insert_ledger_row(table: &EventTable, id: i64) {
+    unsafe {
+        let ledger = pg_sys::table_open(table.ledger, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+        let descriptor = (*ledger).rd_att;
+        if usize::try_from((*descriptor).natts).ok() != Some(LEDGER_COLUMNS) {
+            raise(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "the library of pg_strata does not fit the ledger of this database",
+                "The library is of another version than the extension's tables.",
+                "Run: ALTER EXTENSION pg_strata UPDATE;",
+            );
+        }
+        // table_id, batch_id, created_at, row_count, lower_time, upper_time, column_ids
+        let mut values = [
+            pg_sys::Datum::from(table.table_id),
+            pg_sys::Datum::from(id),
+            pg_sys::Datum::from(pg_sys::GetCurrentTimestamp()),
+            pg_sys::Datum::from(0),
+            pg_sys::Datum::from(0),
+            pg_sys::Datum::from(0),
+            pg_sys::Datum::from(0),
+        ];
+        let mut nulls = [false, false, false, true, true, true, true];
+        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::CatalogTupleInsert(ledger, tuple);
+        pg_sys::heap_freetuple(tuple);
+        pg_sys::table_close(ledger, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+        // The row must be visible to later statements of this transaction, and to `_finish_batch` in particular.
+        pg_sys::CommandCounterIncrement();
+    }
+}
+
+fn check_insert_right(relation: pg_sys::Oid) {
+    // SAFETY: catalog look-ups by OID.
+    if unsafe { catalog::may_insert(relation, pg_sys::GetUserId()) } {
+        return;
+    }
+    let name = catalog::relation_name(relation);
+    raise(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("permission denied to open a batch of event table \"{name}\""),
+        "It takes the INSERT privilege on the event table itself, also for rows put straight into one of its partitions.",
+        &format!("Its owner can run: GRANT INSERT ON {name} TO <role>;"),
+    );
+}
+
+/// `strata._raise_sequence(sequence regclass, at_least bigint) RETURNS boolean`: never waits. Whoever draws from a
+/// sequence holds a lock on it until its transaction ends, so holding the stronger one means nobody is in between.
+#[pg_extern(sql = false)]
+fn raise_sequence(sequence: pg_sys::Oid, at_least: i64) -> bool {
+    let lock = pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: plain calls into the backend on its main thread, inside a transaction.
+    unsafe {
+        if !pg_sys::ConditionalLockRelationOid(sequence, lock) {
+            return false;
+        }
+        let last = pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[sequence.into_datum()]);
+        if last.is_none_or(|last| last < at_least) {
+            pgrx::direct_function_call::<i64>(pg_sys::setval_oid, &[sequence.into_datum(), at_least.into_datum()]);
+        }
+        pg_sys::UnlockRelationOid(sequence, lock);
+    }
+    true
+}
+
+/// Ends open batches, and permits, with their (sub)transactions.
+pub fn register_callbacks() {
+    // SAFETY: registered once per backend, from _PG_init; the callbacks never leave the library.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(on_subtransaction), std::ptr::null_mut());
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
+        OPEN.with_borrow_mut(Vec::clear);
+        rights::forget_permit();
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn on_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    mine: pg_sys::SubTransactionId,
+    parent: pg_sys::SubTransactionId,
+    _arg: *mut std::ffi::c_void,
+) {
+    match event {
+        pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => {
+            OPEN.with_borrow_mut(|open| open.retain(|batch| batch.subtransaction != mine));
+            rights::forget_permit();
+        }
+        pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB => OPEN.with_borrow_mut(|open| {
+            for batch in open.iter_mut().filter(|batch| batch.subtransaction == mine) {
+                batch.subtransaction = parent;
+            }
+        }),
+        _ => {}
+    }
+}
+

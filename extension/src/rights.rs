@@ -1,0 +1,101 @@
+//! Who calls. A SECURITY DEFINER function cannot see its caller, and `session_user` is not it (a superuser may be
+//! running somebody else's index expression). So public functions run with the caller's rights, check them here, and
+//! leave a permit that exactly one privileged function takes. Never here: what the right is used for.
+
+use std::cell::Cell;
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::catalog;
+use crate::errors::raise;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Privilege {
+    Owner,
+    Ingest,
+    Insert,
+}
+
+thread_local! {
+    static PERMIT: Cell<Option<(pg_sys::Oid, Privilege)>> = const { Cell::new(None) };
+}
+
+/// `strata._authorize(relation regclass, privilege text) RETURNS regclass`
+#[pg_extern(sql = false)]
+fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
+    let privilege = parse(privilege);
+    if !has_right(relation, privilege) {
+        let name = catalog::relation_name(relation);
+        let (detail, hint) = match privilege {
+            Privilege::Owner => ("It takes ownership of the table.", "Ask its owner, or SET ROLE to the owning role."),
+            Privilege::Ingest => (
+                "It takes ownership of the table, or the right to run ingestion into it.",
+                "Its owner can run: SELECT strata.grant_ingest('<table>', '<role>');",
+            ),
+            Privilege::Insert => (
+                "It takes the INSERT privilege on the table.",
+                "Its owner can run: GRANT INSERT ON <table> TO <role>;",
+            ),
+        };
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for event table \"{name}\""),
+            detail,
+            hint,
+        );
+    }
+    PERMIT.set(Some((relation, privilege)));
+    relation
+}
+
+/// `strata._authorized(relation regclass, privilege text) RETURNS void`
+#[pg_extern(sql = false)]
+fn authorized(relation: pg_sys::Oid, privilege: &str) {
+    if PERMIT.take() != Some((relation, parse(privilege))) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "permission denied for an inner function of pg_strata",
+            "It runs only from the public function that checks the caller's rights.",
+            "Call the public function of the same name, without the leading underscore.",
+        );
+    }
+}
+
+/// `strata._may(relation regclass, privilege text) RETURNS boolean`
+#[pg_extern(sql = false)]
+fn may(relation: pg_sys::Oid, privilege: &str) -> bool {
+    has_right(relation, parse(privilege))
+}
+
+/// Permits end with the (sub)transaction that failed, so that none is left lying for somebody else's code.
+pub fn forget_permit() {
+    PERMIT.set(None);
+}
+
+fn parse(privilege: &str) -> Privilege {
+    match privilege {
+        "OWNER" => Privilege::Owner,
+        "INGEST" => Privilege::Ingest,
+        "INSERT" => Privilege::Insert,
+        other => {
+            raise(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("unknown privilege \"{other}\""),
+                "",
+                "Privileges are OWNER, INGEST and INSERT.",
+            )
+        }
+    }
+}
+
+fn has_right(relation: pg_sys::Oid, privilege: Privilege) -> bool {
+    // SAFETY: catalog look-ups by OID on the backend's main thread, inside a transaction.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        let Some(owner) = catalog::owner_of(relation) else { return false };
+        pg_sys::has_privs_of_role(user, owner)
+            || (privilege != Privilege::Owner && catalog::is_ingest_granted(relation, user))
+            || (privilege == Privilege::Insert && catalog::may_insert(relation, user))
+    }
+}

@@ -1,0 +1,56 @@
+-- The fence and the progress of a streamed batch, last before COMMIT.
+CREATE FUNCTION strata._advance_checkpoints(
+    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[],
+    first_sequences text[], last_sequences text[], arrivals timestamptz[], row_counts bigint[], endings boolean[],
+    OUT stream text, OUT shard text
+) RETURNS SETOF record
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM strata._write_checkpoints(strata._authorize(relation, 'INGEST'), batch_id, streams, shards, epochs,
+        first_sequences, last_sequences, arrivals, row_counts, endings)
+$$;
+COMMENT ON FUNCTION strata._advance_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], timestamptz[], bigint[], boolean[]) IS
+'Moves the checkpoints of the shards in a batch and records them as its origins. Returns the shards whose epoch is gone: another worker has taken them, and if there is any, nothing was written and the transaction must be rolled back. Locks checkpoint rows in order.';
+
+CREATE FUNCTION strata._write_checkpoints(
+    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[],
+    first_sequences text[], last_sequences text[], arrivals timestamptz[], row_counts bigint[], endings boolean[],
+    OUT stream text, OUT shard text
+) RETURNS SETOF record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(relation);
+BEGIN
+    PERFORM strata._authorized(relation, 'INGEST');
+    PERFORM FROM strata._checkpoints c
+    WHERE c.table_id = event_table.table_id AND (c.stream, c.shard) IN (SELECT u.s, u.h FROM unnest(streams, shards) AS u (s, h))
+    ORDER BY c.stream, c.shard
+    FOR NO KEY UPDATE;
+    -- a statement of its own, so that it sees what was committed while the locks were waited for
+    RETURN QUERY
+    SELECT u.s, u.h FROM unnest(streams, shards, epochs) AS u (s, h, e)
+    WHERE NOT EXISTS (SELECT FROM strata._checkpoints c
+                      WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h AND c.epoch = u.e);
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE strata._checkpoints c
+    SET sequence_number = coalesce(u.last_sequence, c.sequence_number),
+        arrived_at = coalesce(u.arrived, c.arrived_at),
+        ended = c.ended OR u.ending,
+        row_count = c.row_count + u.row_count
+    FROM unnest(streams, shards, last_sequences, arrivals, row_counts, endings) AS u (s, h, last_sequence, arrived, row_count, ending)
+    WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h;
+    INSERT INTO strata._batch_origins (table_id, batch_id, stream, shard, first_sequence, last_sequence, row_count)
+    SELECT event_table.table_id, _write_checkpoints.batch_id, u.s, u.h, u.first_sequence, u.last_sequence, u.row_count
+    FROM unnest(streams, shards, first_sequences, last_sequences, row_counts) AS u (s, h, first_sequence, last_sequence, row_count)
+    WHERE u.last_sequence IS NOT NULL
+      AND EXISTS (SELECT FROM strata._batches b WHERE b.table_id = event_table.table_id AND b.batch_id = _write_checkpoints.batch_id
+                  AND b.xmin = pg_current_xact_id()::xid);
+END
+$$;
+COMMENT ON FUNCTION strata._write_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], timestamptz[], bigint[], boolean[]) IS
+'The writing half of _advance_checkpoints.';

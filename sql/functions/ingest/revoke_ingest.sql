@@ -1,0 +1,21 @@
+-- Promise: the role can no longer run ingestion into the table.
+CREATE FUNCTION strata.revoke_ingest(relation regclass, role regrole) RETURNS void
+    LANGUAGE sql VOLATILE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._revoke_ingest(strata._authorize(relation, 'OWNER'), role) $$;
+COMMENT ON FUNCTION strata.revoke_ingest(regclass, regrole) IS
+'Takes back what grant_ingest gave, INSERT on the table included. Takes ownership.';
+
+CREATE FUNCTION strata._revoke_ingest(relation regclass, role regrole) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(relation);
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    PERFORM strata._execute_as(strata._owner(relation), format('REVOKE INSERT ON %s FROM %s', relation, role));
+    DELETE FROM strata._ingest_grants g WHERE g.table_id = event_table.table_id AND g.role = _revoke_ingest.role;
+END
+$$;
+COMMENT ON FUNCTION strata._revoke_ingest(regclass, regrole) IS 'The writing half of revoke_ingest.';

@@ -1,0 +1,111 @@
+-- The functions the library computes. Each has a twin of the same signature in portable/ for hosts without it.
+
+CREATE FUNCTION strata.current_batch(relation regclass) RETURNS bigint
+    LANGUAGE C STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'current_batch_wrapper';
+COMMENT ON FUNCTION strata.current_batch(regclass) IS
+'The batch that rows inserted into this event table by this transaction belong to; opened, with its ledger row, on first use. The default of column batch_id; for defaults and for loaders that supply batch_id themselves. Takes INSERT on the event table. Marked STABLE so that COPY keeps its multi-insert path.';
+
+CREATE FUNCTION strata._foreign_batch(relation regclass, batch_id bigint) RETURNS boolean
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'foreign_batch_wrapper';
+COMMENT ON FUNCTION strata._foreign_batch(regclass, bigint) IS
+'Whether batch_id is not the batch this transaction has open for the event table. The condition of the guard trigger.';
+
+CREATE FUNCTION strata._close_batch(relation regclass) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'close_batch_wrapper';
+COMMENT ON FUNCTION strata._close_batch(regclass) IS
+'Closes this transaction''s open batch of the event table: rows inserted later draw a new one. A refresh in the writer''s own transaction must not count an id that later rows would carry.';
+
+CREATE FUNCTION strata._execute_as(role regrole, statement text) RETURNS text
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'strata_execute_as';
+REVOKE ALL ON FUNCTION strata._execute_as(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._execute_as(regrole, text) IS
+'Runs one statement with the rights of a role, in a security-restricted context; returns the first column of its first row. Users'' expressions are evaluated through this and never with the rights of the extension.';
+
+CREATE FUNCTION strata._definition_columns(
+    definition regclass,
+    OUT ordinal int, OUT column_name text, OUT type_oid oid, OUT type_modifier int, OUT expression text,
+    OUT aggregate oid, OUT arguments text[], OUT filter text, OUT is_ordered boolean, OUT is_mutable boolean,
+    OUT argument_types oid[]
+) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'definition_columns_wrapper';
+COMMENT ON FUNCTION strata._definition_columns(regclass) IS
+'The output columns of a rollup''s definition view, each expression deparsed with the source relation named e.';
+
+CREATE FUNCTION strata._definition_filter(definition regclass) RETURNS text
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'definition_filter_wrapper';
+COMMENT ON FUNCTION strata._definition_filter(regclass) IS
+'The WHERE condition of a rollup''s definition view, deparsed with the source relation named e; NULL without one.';
+
+CREATE FUNCTION strata.time_bucket(width interval, ts timestamptz, timezone text DEFAULT 'UTC', origin timestamptz DEFAULT NULL)
+    RETURNS timestamptz
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'time_bucket_wrapper';
+COMMENT ON FUNCTION strata.time_bucket(interval, timestamptz, text, timestamptz) IS
+'Start of the bucket of the given width that ts lies in, on calendar boundaries of timezone. Widths of months take no days or time. Buckets are counted from origin; by default Monday 2000-01-03, and 2000-01-01 for widths of months, both local midnight. Always start <= ts, idempotent and monotone, daylight saving changes included; infinite ts come back unchanged. NULL ts or width gives NULL. Errors: 22023 for a width that is not positive or mixes months with days, 22023 for an unknown time zone, 22008 out of range.';
+
+CREATE FUNCTION strata._row_leaf(table_uuid uuid, column_ids int[], tags int[], VARIADIC column_values bytea[]) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'row_leaf_wrapper';
+COMMENT ON FUNCTION strata._row_leaf(uuid, int[], int[], bytea[]) IS
+'SHA-256 of a row in row encoding version 1 (docs/formats.md); column_values are the columns'' wire bytes, NULL for NULL.';
+
+CREATE FUNCTION strata._sorted_root(leaves bytea[]) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'sorted_root_wrapper';
+COMMENT ON FUNCTION strata._sorted_root(bytea[]) IS
+'RFC 9162 Merkle root over row leaves in ascending order: the checksum of a batch within one partition.';
+
+CREATE FUNCTION strata._jsonb_canonical(value text) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'jsonb_canonical_wrapper';
+COMMENT ON FUNCTION strata._jsonb_canonical(text) IS
+'Canonical bytes of a jsonb value, given as its text, in row encoding version 1 (docs/formats.md).';
+
+CREATE FUNCTION strata._key_digest(value text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT sha256(convert_to(value, getdatabaseencoding())) $$;
+COMMENT ON FUNCTION strata._key_digest(text) IS
+'SHA-256 of a text key: what a rollup''s unique index holds where a key has no bound on its length.';
+
+CREATE FUNCTION strata._authorize(relation regclass, privilege text) RETURNS regclass
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'authorize_wrapper';
+COMMENT ON FUNCTION strata._authorize(regclass, text) IS
+'Checks the calling role''s right on an event table (OWNER, INGEST or INSERT; 42501 without) and leaves a permit that the next _authorized() of the same relation and privilege takes. A SECURITY DEFINER function cannot see its caller; this is how it knows.';
+
+CREATE FUNCTION strata._authorized(relation regclass, privilege text) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'authorized_wrapper';
+COMMENT ON FUNCTION strata._authorized(regclass, text) IS
+'Takes the permit that _authorize() left; 42501 without one. The first statement of every SECURITY DEFINER function that writes the catalog.';
+
+CREATE FUNCTION strata._raise_sequence(sequence regclass, at_least bigint) RETURNS boolean
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'raise_sequence_wrapper';
+REVOKE ALL ON FUNCTION strata._raise_sequence(regclass, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._raise_sequence(regclass, bigint) IS
+'Moves a sequence to at least the given value, never backward; false if other transactions are drawing from it just now, and nothing was done.';
+
+CREATE FUNCTION strata._may(relation regclass, privilege text) RETURNS boolean
+    LANGUAGE C STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'may_wrapper';
+COMMENT ON FUNCTION strata._may(regclass, text) IS
+'Whether the current role has a right on an event table: OWNER, INGEST (owner or grant_ingest) or INSERT (any of these, or INSERT on the table).';
+
+CREATE FUNCTION strata._type_tag(type oid) RETURNS int
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'type_tag_wrapper';
+COMMENT ON FUNCTION strata._type_tag(oid) IS
+'The tag of a base type in row encoding version 1 (docs/formats.md); NULL for a type without a pinned encoding.';
+
+CREATE FUNCTION strata._build() RETURNS text
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'build_wrapper';
+COMMENT ON FUNCTION strata._build() IS 'Version and target of the library.';

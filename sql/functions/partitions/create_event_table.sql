@@ -1,0 +1,234 @@
+-- Promise: an empty or already partitioned table becomes an event table, keeping what hangs on it; batches are counted
+-- from here on, and the first partitions exist when it returns.
+CREATE FUNCTION strata.create_event_table(
+    relation regclass,
+    time_column name,
+    partition_interval interval DEFAULT '1 day',
+    premake int DEFAULT 4,
+    retention interval DEFAULT NULL,
+    accept_past interval DEFAULT '30 days',
+    accept_future interval DEFAULT '1 day',
+    timezone text DEFAULT 'UTC',
+    subpartition_by name DEFAULT NULL,
+    subpartitions int DEFAULT NULL
+) RETURNS regclass
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT strata._create_event_table(strata._authorize(relation, 'OWNER'), time_column, partition_interval, premake, retention,
+        accept_past, accept_future, timezone, subpartition_by, subpartitions)
+$$;
+COMMENT ON FUNCTION strata.create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int) IS
+'Makes a table an event table: RANGE-partitioned by time_column (timestamptz), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. The table is an empty ordinary one, or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
+
+CREATE FUNCTION strata._create_event_table(
+    relation regclass, time_column name, partition_interval interval, premake int, retention interval,
+    accept_past interval, accept_future interval, timezone text, subpartition_by name, subpartitions int
+) RETURNS regclass
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(relation);
+    target regclass := relation;
+    event_table strata._event_tables;
+    sequence_name text;
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    PERFORM strata._check_settings(partition_interval, premake, retention, accept_past, accept_future, timezone, subpartition_by, subpartitions);
+    PERFORM strata._forget_dropped_relations();
+    IF EXISTS (SELECT FROM strata._event_tables t WHERE t.relation = target) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '42710',
+            MESSAGE = format('%s is an event table already', relation),
+            DETAIL = format('It has been one since %s.', (strata._event_table(relation)).created_at),
+            HINT = format('strata.event_tables shows its settings; SELECT strata.release_event_table(%L) stops managing it.', relation::text);
+    END IF;
+    PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
+    PERFORM strata._check_convertible(relation, time_column);
+    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = target) = 'r' THEN
+        target := strata._make_partitioned(relation, time_column);
+    END IF;
+    sequence_name := strata._add_batch_column(target);
+    INSERT INTO strata._event_tables (relation, batch_sequence, relation_oid, partition_interval, premake, retention, accept_past, accept_future, timezone)
+    VALUES (target, sequence_name::regclass, target::oid, partition_interval, premake, retention, accept_past, accept_future, timezone)
+    RETURNING * INTO event_table;
+    -- only now: the default takes its table from the catalog
+    PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', target, target));
+    PERFORM strata._default_of_leaf(l.partition, target) FROM strata._leaves(target) l;
+    -- rows that are there already stand in batch 1 and below the sequence
+    INSERT INTO strata._batches (table_id, batch_id, created_at)
+    SELECT event_table.table_id, pg_sequence_last_value(event_table.batch_sequence), clock_timestamp()
+    WHERE pg_sequence_last_value(event_table.batch_sequence) IS NOT NULL;
+    PERFORM strata._sync_columns(event_table);
+    PERFORM strata._create_guard(event_table);
+    PERFORM strata._create_mark_triggers(event_table, target);
+    PERFORM strata._create_mark_triggers(event_table, l.partition) FROM strata._leaves(target) l;
+    PERFORM strata._make_partitions(event_table, now(), strata._premade_until(event_table));
+    RETURN target;
+END
+$$;
+COMMENT ON FUNCTION strata._create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int) IS
+'The writing half of create_event_table.';
+
+CREATE FUNCTION strata._check_settings(
+    partition_interval interval, premake int, retention interval, accept_past interval, accept_future interval,
+    timezone text, subpartition_by name, subpartitions int
+) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    complaint text := CASE
+        WHEN partition_interval IS NULL OR premake IS NULL OR accept_past IS NULL OR accept_future IS NULL OR timezone IS NULL
+            THEN 'only retention, subpartition_by and subpartitions may be NULL'
+        WHEN partition_interval < interval '1 minute' THEN format('partition_interval %s is shorter than a minute', partition_interval)
+        WHEN premake NOT BETWEEN 0 AND 1000 THEN format('premake %s is not between 0 and 1000', premake)
+        WHEN accept_past < interval '0' OR accept_future < interval '0' THEN 'accept_past and accept_future must not be negative'
+        WHEN retention <= interval '0' THEN format('retention %s is not positive', retention)
+        WHEN retention IS NOT NULL AND accept_past > retention THEN format('accept_past %s is longer than retention %s', accept_past, retention)
+    END;
+BEGIN
+    IF complaint IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = complaint,
+            HINT = 'For example: partition_interval => ''1 day'', premake => 4, accept_past => ''30 days'', accept_future => ''1 day''.';
+    ELSIF subpartition_by IS NOT NULL OR subpartitions IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'hash sub-partitions are not supported yet',
+            HINT = 'Leave subpartition_by and subpartitions out.';
+    END IF;
+    -- raises 22023 for a width or a time zone it does not know
+    PERFORM strata.time_bucket(partition_interval, now(), timezone);
+END
+$$;
+COMMENT ON FUNCTION strata._check_settings(interval, int, interval, interval, interval, text, name, int) IS 'Checks the settings of an event table; 22023.';
+
+-- Returns the sequence that batch ids come from. A table that has been an event table before keeps its ids.
+CREATE FUNCTION strata._add_batch_column(relation regclass) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(relation);
+    sequence_name text;
+    column_type regtype := (SELECT a.atttypid::regtype FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'batch_id' AND NOT a.attisdropped);
+    highest bigint;
+BEGIN
+    SELECT strata._schema(relation) || '.' || quote_ident(strata._with_suffix(c.relname, '_batch_id_seq', c.relnamespace))
+    INTO sequence_name FROM pg_class c WHERE c.oid = relation;
+    IF column_type IS NOT NULL AND column_type <> 'bigint'::regtype THEN
+        PERFORM strata._refuse_conversion(relation, format('Its column batch_id is of type %s; it is needed for the batch ledger as bigint.', column_type),
+            format('Run: ALTER TABLE %s RENAME COLUMN batch_id TO <another name>;', relation));
+    END IF;
+    PERFORM strata._execute_as(owner, format('CREATE SEQUENCE %s AS bigint MINVALUE 1 NO CYCLE CACHE 1', sequence_name));
+    IF column_type IS NULL THEN
+        highest := CASE WHEN EXISTS (SELECT FROM strata._leaves(relation)) THEN 1 END;
+        -- a constant default marks rows that are there without rewriting them
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ADD COLUMN batch_id bigint NOT NULL DEFAULT 1', relation));
+    ELSE
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET NOT NULL', relation));
+        EXECUTE format('SELECT max(batch_id) FROM %s', relation) INTO highest;
+    END IF;
+    IF highest IS NOT NULL THEN
+        PERFORM setval(sequence_name::regclass, highest);
+    END IF;
+    PERFORM strata._execute_as(owner, format('ALTER SEQUENCE %s OWNED BY %s.batch_id', sequence_name, relation));
+    PERFORM strata._execute_as(owner, format('COMMENT ON COLUMN %s.batch_id IS %L', relation,
+        'pg_strata: the batch of the ledger that this row came in with; leave it to its default'));
+    -- pages_per_range small: a refresh reads the few pages of the newest batches
+    PERFORM strata._execute_as(owner, format(
+        'CREATE INDEX %s ON %s USING brin (batch_id) WITH (pages_per_range = 16, autosummarize = on)',
+        (SELECT quote_ident(strata._with_suffix(c.relname, '_batch_id_idx', c.relnamespace)) FROM pg_class c WHERE c.oid = relation),
+        relation));
+    RETURN sequence_name;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._add_batch_column(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._add_batch_column(regclass) IS 'Gives a table its batch_id column, sequence and index.';
+
+-- ALTER … SET DEFAULT on the parent reaches partitions that are there, except those with a default of their own.
+CREATE FUNCTION strata._default_of_leaf(leaf regclass, relation regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._execute_as(strata._owner(leaf), format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', leaf, relation));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._default_of_leaf(regclass, regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._default_of_leaf(regclass, regclass) IS 'Sets the batch default of one partition.';
+
+CREATE FUNCTION strata._premade_until(event_table strata._event_tables) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lower timestamptz := strata._partition_lower(event_table, now());
+BEGIN
+    FOR step IN 1 .. event_table.premake LOOP
+        lower := strata._partition_upper(event_table, lower);
+    END LOOP;
+    RETURN lower;
+END
+$$;
+COMMENT ON FUNCTION strata._premade_until(strata._event_tables) IS 'Lower bound of the last partition that premake asks for.';
+
+CREATE FUNCTION strata._sync_columns(event_table strata._event_tables) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- after dump and restore attribute numbers may differ and names are what is left
+    IF event_table.relation_oid <> event_table.relation::oid THEN
+        UPDATE strata._columns c SET attnum = a.attnum
+        FROM pg_attribute a
+        WHERE c.table_id = event_table.table_id AND NOT c.dropped
+          AND a.attrelid = event_table.relation AND a.attname = c.column_name AND NOT a.attisdropped;
+        UPDATE strata._event_tables t SET relation_oid = t.relation::oid WHERE t.table_id = event_table.table_id;
+    END IF;
+    UPDATE strata._columns c SET column_name = a.attname
+    FROM pg_attribute a
+    WHERE c.table_id = event_table.table_id AND NOT c.dropped AND a.attrelid = event_table.relation
+      AND a.attnum = c.attnum AND NOT a.attisdropped AND a.attname <> c.column_name;
+    UPDATE strata._columns c SET dropped = true
+    WHERE c.table_id = event_table.table_id AND NOT c.dropped AND NOT EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = event_table.relation AND a.attnum = c.attnum AND NOT a.attisdropped);
+    INSERT INTO strata._columns (table_id, column_id, attnum, column_name)
+    SELECT event_table.table_id,
+           coalesce((SELECT max(c.column_id) FROM strata._columns c WHERE c.table_id = event_table.table_id), 0)
+               + row_number() OVER (ORDER BY a.attnum),
+           a.attnum, a.attname
+    FROM pg_attribute a
+    WHERE a.attrelid = event_table.relation AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (
+        SELECT FROM strata._columns c WHERE c.table_id = event_table.table_id AND c.attnum = a.attnum AND NOT c.dropped);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._sync_columns(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._sync_columns(strata._event_tables) IS
+'Brings the column ids of an event table up to its columns: renames followed, new columns numbered, ids of dropped columns never used again.';
+
+CREATE FUNCTION strata._forget_dropped_relations() RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
+    DELETE FROM strata._rollups r USING strata._event_tables t
+    WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
+    WITH gone AS (
+        DELETE FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation) RETURNING t.table_id
+    ), batches AS (
+        DELETE FROM strata._batches b USING gone g WHERE b.table_id = g.table_id
+    ), origins AS (
+        DELETE FROM strata._batch_origins b USING gone g WHERE b.table_id = g.table_id
+    ), checksums AS (
+        DELETE FROM strata._batch_checksums b USING gone g WHERE b.table_id = g.table_id
+    ), amended AS (
+        DELETE FROM strata._amended_batches b USING gone g WHERE b.table_id = g.table_id
+    ), leases AS (
+        DELETE FROM strata._leases l USING gone g WHERE l.table_id = g.table_id
+    ), checkpoints AS (
+        DELETE FROM strata._checkpoints c USING gone g WHERE c.table_id = g.table_id
+    )
+    DELETE FROM strata._dead_letters d USING gone g WHERE d.table_id = g.table_id;
+$$;
+REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;
+COMMENT ON FUNCTION strata._forget_dropped_relations() IS 'Clears the catalog of tables and rollups that were dropped.';

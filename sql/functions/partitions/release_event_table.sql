@@ -1,0 +1,54 @@
+-- Promise: nothing of pg_strata is left on the table but its data and its batch ids.
+CREATE FUNCTION strata.release_event_table(relation regclass) RETURNS regclass
+    LANGUAGE sql VOLATILE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._release_event_table(strata._authorize(relation, 'OWNER')) $$;
+COMMENT ON FUNCTION strata.release_event_table(regclass) IS
+'Stops managing an event table: an ordinary partitioned table with all its rows stays, with batch_id as a plain column without default. Its ledger is forgotten, with checkpoints and dead letters; drop its rollups first (2BP01). Takes ownership. Returns the table.';
+
+CREATE FUNCTION strata._release_event_table(relation regclass) RETURNS regclass
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(relation);
+    owner regrole := strata._owner(relation);
+    leaf regclass;
+    mark text := strata._mark_function(relation)::text;
+    rollups text := (SELECT string_agg(r.rollup::text, ', ') FROM strata._rollups r
+                     JOIN pg_class c ON c.oid = r.rollup WHERE r.table_id = event_table.table_id);
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    IF rollups IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '2BP01',
+            MESSAGE = format('cannot release %s because rollups depend on it', relation),
+            DETAIL = format('Its rollups: %s.', rollups),
+            HINT = 'Drop them with strata.drop_rollup first.';
+    END IF;
+    PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
+    FOR leaf IN SELECT t.relid FROM pg_partition_tree(relation) t LOOP
+        PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS %I ON %s', t.name, leaf))
+        FROM unnest(ARRAY['strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate']) AS t (name);
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT, ALTER COLUMN batch_id DROP NOT NULL', leaf))
+        WHERE leaf = relation;
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT', leaf));
+    END LOOP;
+    PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS strata_guard ON %s', relation));
+    IF mark IS NOT NULL THEN
+        PERFORM strata._execute_as(owner, format('DROP FUNCTION %s', mark));
+    END IF;
+    PERFORM strata._execute_as(owner, format('DROP SEQUENCE %s', event_table.batch_sequence));
+    DELETE FROM strata._rollups r WHERE r.table_id = event_table.table_id;
+    DELETE FROM strata._batches b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._batch_origins b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._batch_checksums b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._amended_batches b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._leases b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._checkpoints b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._dead_letters b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._event_tables t WHERE t.table_id = event_table.table_id;
+    RETURN relation;
+END
+$$;
+COMMENT ON FUNCTION strata._release_event_table(regclass) IS 'The writing half of release_event_table.';

@@ -1,0 +1,235 @@
+-- Dirty marks: which groups of which rollups must be recomputed because rows were changed, removed, or came with a
+-- batch id whose place in the ledger says nothing about them.
+
+-- Statements are made at each use from the definition views, so that renames reach them.
+CREATE FUNCTION strata._mark_statements(table_id int, source text, range_of text) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+    SET datestyle = 'ISO'
+AS $$
+DECLARE
+    event_table strata._event_tables;
+    time_column text;
+    rollup strata._rollups;
+BEGIN
+    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.table_id = _mark_statements.table_id;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    time_column := quote_ident(strata._time_column(event_table.relation));
+    FOR rollup IN
+        SELECT r.* FROM strata._rollups r WHERE r.table_id = event_table.table_id ORDER BY r.rollup_id
+    LOOP
+        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = rollup.dirty)
+            OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = rollup.definition);
+        RETURN NEXT (
+            SELECT format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM (%s) e WHERE e.%s >= %L::timestamptz%s',
+                rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), source, time_column,
+                event_table.retained_from,
+                coalesce(' AND (' || strata._definition_filter(rollup.definition) || ')', ''))
+            FROM strata._definition_columns(rollup.definition) d
+            WHERE d.aggregate IS NULL);
+    END LOOP;
+    IF range_of IS NOT NULL
+        AND EXISTS (SELECT FROM strata._batch_checksums c WHERE c.table_id = event_table.table_id)
+    THEN
+        RETURN NEXT format(
+            'SELECT strata._amend_batches(%L::regclass, array_agg(a.batch_id), array_agg(a.lower), array_agg(a.upper)) '
+            'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e GROUP BY e.batch_id) a '
+            'HAVING count(*) > 0',
+            event_table.relation, time_column, range_of);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._mark_statements(int, text, text) IS
+'The statements that mark groups dirty for the rows of source, one per rollup, and note batches as amended for the rows of range_of.';
+
+CREATE FUNCTION strata._amend_batches(relation regclass, batch_ids bigint[], lower timestamptz[], upper timestamptz[]) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._note_amended(strata._authorize(relation, 'OWNER'), batch_ids, lower, upper) $$;
+COMMENT ON FUNCTION strata._amend_batches(regclass, bigint[], timestamptz[], timestamptz[]) IS
+'Notes that rows of these batches, between these event times, were lawfully changed. Called by the triggers of the event table.';
+
+CREATE FUNCTION strata._note_amended(relation regclass, batch_ids bigint[], lower timestamptz[], upper timestamptz[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    -- only batches with a checksum can be verified, and only those are worth a note
+    INSERT INTO strata._amended_batches (table_id, batch_id, lower_time, upper_time)
+    SELECT t.table_id, a.batch_id, a.lower, a.upper
+    FROM strata._event_tables t, unnest(batch_ids, lower, upper) AS a (batch_id, lower, upper)
+    WHERE t.relation = _note_amended.relation
+      AND EXISTS (SELECT FROM strata._batch_checksums c WHERE c.table_id = t.table_id AND c.batch_id = a.batch_id);
+END
+$$;
+COMMENT ON FUNCTION strata._note_amended(regclass, bigint[], timestamptz[], timestamptz[]) IS 'The writing half of _amend_batches.';
+
+-- A batch id the sequence has yet to draw would be counted a second time when it is drawn.
+CREATE FUNCTION strata._admit_batch_id(table_id int, batch_id bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._reserve_batch_id(strata._authorize(strata._relation(table_id), 'OWNER'), batch_id) $$;
+COMMENT ON FUNCTION strata._admit_batch_id(int, bigint) IS
+'Checks a batch id that came with a row instead of from current_batch(), and moves the sequence past it where that is safe. ST006 out of range. Called by the triggers of the event table.';
+
+CREATE FUNCTION strata._relation(table_id int) RETURNS regclass
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT t.relation FROM strata._event_tables t WHERE t.table_id = _relation.table_id $$;
+COMMENT ON FUNCTION strata._relation(int) IS 'The event table of a catalog id.';
+
+CREATE FUNCTION strata._reserve_batch_id(relation regclass, batch_id bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sequence regclass;
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    IF batch_id NOT BETWEEN 1 AND strata._batch_id_max() THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'ST006',
+            MESSAGE = format('batch id %s is out of range', batch_id),
+            DETAIL = format('Ids supplied with rows lie between 1 and %s.', strata._batch_id_max()),
+            HINT = 'Leave batch_id out of the column list, so that its default applies.';
+    END IF;
+    sequence := (strata._event_table(relation)).batch_sequence;
+    -- If others are drawing just now the sequence stays where it is: marks of an id not yet decided are kept until it
+    -- is, so that nothing is counted twice either way.
+    IF batch_id > coalesce(pg_sequence_last_value(sequence), 0) THEN
+        PERFORM strata._raise_sequence(sequence, batch_id);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._reserve_batch_id(regclass, bigint) IS 'The writing half of _admit_batch_id.';
+
+CREATE FUNCTION strata._batch_id_max() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 4611686018427387904 $$;
+COMMENT ON FUNCTION strata._batch_id_max() IS
+'2^62: no row may carry a higher batch id, so that nobody can exhaust the sequence.';
+
+-- The trigger function belongs to the table's owner and runs with the owner's rights, because it evaluates the owner's
+-- expressions; it holds nothing but the calls, so that it never has to change.
+CREATE FUNCTION strata._create_mark_function(event_table strata._event_tables) RETURNS regprocedure
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    relation_name name;
+    namespace oid;
+    function_name text;
+BEGIN
+    SELECT c.relname, c.relnamespace INTO relation_name, namespace FROM pg_class c WHERE c.oid = event_table.relation;
+    function_name := strata._schema(event_table.relation) || '.' || quote_ident(strata._with_suffix(relation_name, '_strata_mark', namespace));
+    PERFORM strata._execute_as(strata._owner(event_table.relation), format($create$
+CREATE FUNCTION %s() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    statement text;
+    source text := CASE TG_OP
+        WHEN 'INSERT' THEN 'SELECT ($1).*'
+        WHEN 'UPDATE' THEN 'SELECT * FROM old_rows UNION ALL SELECT * FROM new_rows'
+        WHEN 'DELETE' THEN 'SELECT * FROM old_rows'
+        ELSE format('SELECT * FROM ONLY %%s', TG_RELID::regclass)
+    END;
+BEGIN
+    IF TG_OP = 'TRUNCATE' AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '25001',
+            MESSAGE = format('cannot truncate %%s in a %%s transaction', TG_RELID::regclass, current_setting('transaction_isolation')),
+            DETAIL = 'Rollups must learn of every row that goes, and the snapshot of this transaction may not show them all.',
+            HINT = 'Truncate in a transaction of isolation level READ COMMITTED.';
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, NEW.batch_id);
+    ELSIF TG_OP = 'UPDATE' THEN
+        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, m.batch_id)
+        FROM (SELECT min(n.batch_id) AS batch_id FROM new_rows n UNION SELECT max(n.batch_id) FROM new_rows n) m
+        WHERE m.batch_id IS NOT NULL;
+    END IF;
+    FOR statement IN
+        SELECT strata._mark_statements(TG_ARGV[0]::int, source, CASE WHEN TG_OP <> 'INSERT' THEN source END)
+    LOOP
+        IF TG_OP = 'INSERT' THEN
+            EXECUTE statement USING NEW;
+        ELSE
+            EXECUTE statement;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$function$
+$create$, function_name));
+    PERFORM strata._execute_as(strata._owner(event_table.relation), format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', function_name));
+    PERFORM strata._execute_as(strata._owner(event_table.relation), format(
+        'COMMENT ON FUNCTION %s() IS %L', function_name, 'pg_strata: tells rollups of changes to ' || event_table.relation::text));
+    EXECUTE format('ALTER FUNCTION %s() DEPENDS ON EXTENSION pg_strata', function_name);
+    RETURN (function_name || '()')::regprocedure;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._create_mark_function(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._create_mark_function(strata._event_tables) IS
+'Makes the trigger function of an event table, owned by the table''s owner.';
+
+CREATE FUNCTION strata._mark_function(relation regclass) RETURNS regprocedure
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.tgfoid::regprocedure FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'strata_guard'
+$$;
+COMMENT ON FUNCTION strata._mark_function(regclass) IS 'The trigger function of an event table; NULL if it has none.';
+
+-- Row triggers reach partitions by themselves, statement triggers do not: every relation of the tree gets its own.
+CREATE FUNCTION strata._create_mark_triggers(event_table strata._event_tables, relation regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(relation);
+    mark text := strata._mark_function(event_table.relation)::oid::regproc::text;
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('strata_mark_update', 'AFTER UPDATE', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'),
+            ('strata_mark_delete', 'AFTER DELETE', 'REFERENCING OLD TABLE AS old_rows'),
+            ('strata_mark_truncate', 'BEFORE TRUNCATE', '')
+        ) AS v (trigger_name, event, transition)
+        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = v.trigger_name)
+    LOOP
+        PERFORM strata._execute_as(owner, format('CREATE TRIGGER %I %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION %s(%L)',
+            wanted.trigger_name, wanted.event, relation, wanted.transition, mark, event_table.table_id));
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, wanted.trigger_name));
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) IS
+'Puts the statement triggers that mark dirty groups on one relation of an event table''s partition tree.';
+
+-- A row whose batch id is not this transaction's open batch looks as if it had been folded: its group is recomputed.
+CREATE FUNCTION strata._create_guard(event_table strata._event_tables) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(event_table.relation);
+    mark text := strata._create_mark_function(event_table)::oid::regproc::text;
+BEGIN
+    PERFORM strata._execute_as(owner, format(
+        'CREATE TRIGGER strata_guard AFTER INSERT ON %s FOR EACH ROW WHEN (strata._foreign_batch(%L::regclass, NEW.batch_id)) EXECUTE FUNCTION %s(%L)',
+        event_table.relation, event_table.relation, mark, event_table.table_id));
+    PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER strata_guard', event_table.relation));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._create_guard(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._create_guard(strata._event_tables) IS
+'Puts the guard against foreign batch ids on an event table; partitions inherit it.';

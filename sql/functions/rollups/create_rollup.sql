@@ -1,0 +1,244 @@
+-- Promise: from its creation on, at every commit, the rollup equals its defining query for all buckets at or after
+-- retained_from.
+-- Runs with the caller's rights and search_path, because the caller's expressions are parsed in it; everything else is
+-- qualified.
+CREATE FUNCTION strata.create_rollup(
+    name text,
+    source regclass,
+    bucket interval,
+    group_by text[],
+    aggregates text[],
+    filter text DEFAULT NULL,
+    timezone text DEFAULT 'UTC',
+    retention interval DEFAULT NULL,
+    with_data boolean DEFAULT true
+) RETURNS regclass
+    LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    -- the right is checked before anything is made, and again for the permit that the last step takes
+    event_table pg_catalog.regclass := strata._managed(strata._authorize(source, 'OWNER'));
+    place strata._rollup_place := strata._rollup_place(name, source, pg_catalog.current_schema());
+BEGIN
+    EXECUTE strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone);
+    EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', (place).definition, strata._owner(source));
+    RETURN strata._create_rollup(strata._authorize(source, 'OWNER'), place, (place).definition::pg_catalog.regclass,
+        bucket, group_by, aggregates, timezone, retention, with_data);
+END
+$$;
+COMMENT ON FUNCTION strata.create_rollup(text, regclass, interval, text[], text[], text, text, interval, boolean) IS
+'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: count, sum, min, max or avg calls with FILTER, each written "call AS name"; sums and averages of floating-point columns are refused, cast to numeric. filter: a condition on rows. with_data false leaves all rows to the first refresh. Owned by the owner of source, who must be the caller. Blocks writers of source while it fills. Errors: ST005 for an expression it does not take, ST001 not an event table.';
+
+CREATE FUNCTION strata._rollup_place(name text, source regclass, creation_schema name) RETURNS strata._rollup_place
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts text[] := parse_ident(name);
+    namespace regnamespace;
+    base text := parts[cardinality(parts)];
+    place strata._rollup_place;
+BEGIN
+    IF name IS NULL OR cardinality(parts) > 2 THEN
+        RAISE EXCEPTION USING ERRCODE = '42602', MESSAGE = format('invalid name for a rollup: %s', coalesce(name, 'NULL')),
+            HINT = 'Write a name, or schema.name.';
+    ELSIF octet_length(base) > 63 THEN
+        RAISE EXCEPTION USING ERRCODE = '42622', MESSAGE = format('name of rollup "%s" is longer than 63 bytes', base),
+            HINT = 'Choose a shorter name.';
+    ELSIF cardinality(parts) = 1 AND creation_schema IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '3F000', MESSAGE = 'no schema has been selected to create in',
+            HINT = 'Qualify the name of the rollup with a schema, or set search_path.';
+    END IF;
+    namespace := quote_ident(CASE cardinality(parts) WHEN 2 THEN parts[1] ELSE creation_schema::text END)::regnamespace;
+    place.rollup := namespace::text || '.' || quote_ident(base);
+    IF to_regclass(place.rollup) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '42P07', MESSAGE = format('relation %s already exists', place.rollup),
+            HINT = 'Choose another name, or drop it: SELECT strata.drop_rollup(…) for a rollup.';
+    END IF;
+    place.definition := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_definition', namespace));
+    place.storage := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_storage', namespace));
+    place.dirty := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_dirty', namespace));
+    RETURN place;
+END
+$$;
+COMMENT ON FUNCTION strata._rollup_place(text, regclass, name) IS 'Names for the relations of a new rollup; 42P07 if its own is taken.';
+
+CREATE FUNCTION strata._definition_statement(
+    place strata._rollup_place, source regclass, bucket interval, group_by text[], aggregates text[], filter text, timezone text
+) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    complaint text := CASE
+        WHEN bucket IS NULL OR timezone IS NULL THEN 'a rollup needs a bucket width and a time zone'
+        WHEN coalesce(cardinality(aggregates), 0) = 0 THEN 'a rollup needs at least one aggregate'
+        WHEN array_position(group_by, NULL) IS NOT NULL OR array_position(aggregates, NULL) IS NOT NULL THEN 'group_by and aggregates must not contain NULL'
+        WHEN coalesce(cardinality(group_by), 0) > 31 THEN 'a rollup has at most 31 keys'
+    END;
+BEGIN
+    IF complaint IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = complaint,
+            HINT = 'For example: bucket => ''1 day'', group_by => ARRAY[''user_id''], aggregates => ARRAY[''count(*) AS events''].';
+    END IF;
+    PERFORM strata.time_bucket(bucket, now(), timezone);
+    RETURN format('CREATE VIEW %s AS SELECT strata.time_bucket(%L::interval, %s.%I, %L::text) AS bucket%s, %s FROM %s%s GROUP BY %s',
+        place.definition, bucket, source, strata._time_column(source), timezone,
+        (SELECT string_agg(', ' || g.key, '' ORDER BY g.position) FROM unnest(group_by) WITH ORDINALITY AS g (key, position)),
+        array_to_string(aggregates, ', '), source, ' WHERE ' || filter,
+        (SELECT string_agg(n::text, ', ' ORDER BY n) FROM generate_series(1, 1 + coalesce(cardinality(group_by), 0)) AS n));
+END
+$$;
+COMMENT ON FUNCTION strata._definition_statement(strata._rollup_place, regclass, interval, text[], text[], text, text) IS
+'The CREATE VIEW of a rollup''s definition.';
+
+CREATE FUNCTION strata._refuse_expression(piece text, detail text, hint text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'ST005', MESSAGE = format('a rollup cannot take "%s"', piece), DETAIL = detail, HINT = hint;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._refuse_expression(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._refuse_expression(text, text, text) IS 'Raises ST005 about one expression of a rollup.';
+
+CREATE FUNCTION strata._check_definition(definition regclass, group_by text[], aggregates text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys int := coalesce(cardinality(group_by), 0);
+    piece text;
+    col record;
+    function_name name;
+BEGIN
+    IF (SELECT count(*) FROM strata._definition_columns(definition)) <> 1 + keys + cardinality(aggregates) THEN
+        PERFORM strata._refuse_expression(array_to_string(group_by || aggregates, ', '), 'Some element holds more than one expression.',
+            'Give every key and every aggregate an element of its own in group_by or aggregates.');
+    END IF;
+    IF (SELECT count(*) FROM strata._definition_columns(definition) d WHERE d.column_name = 'batch_id') > 0 THEN
+        PERFORM strata._refuse_expression('batch_id', 'The name batch_id is taken by the ledger.', 'Call the column something else: … AS batch.');
+    END IF;
+    FOR col IN SELECT * FROM strata._definition_columns(definition) d WHERE d.ordinal > 1 ORDER BY d.ordinal LOOP
+        piece := (group_by || aggregates)[col.ordinal - 1];
+        IF col.is_mutable THEN
+            PERFORM strata._refuse_expression(piece, 'It calls a function that is not immutable: its value depends on settings or on the time.',
+                'Fix what it depends on, for example (ts AT TIME ZONE ''UTC'')::date instead of ts::date.');
+        ELSIF col.ordinal <= keys + 1 THEN
+            PERFORM strata._check_key(piece, col.column_name, col.type_oid, col.type_modifier);
+            CONTINUE;
+        ELSIF col.aggregate IS NULL THEN
+            PERFORM strata._refuse_expression(piece, 'It is not a single aggregate call.',
+                'Write one call per column, such as ''sum(amount) AS spend'', and compute with the columns of the rollup afterwards.');
+        END IF;
+        function_name := (SELECT f.proname FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+                          WHERE f.oid = col.aggregate AND n.nspname = 'pg_catalog');
+        IF function_name IS NULL OR function_name NOT IN ('count', 'sum', 'min', 'max', 'avg') OR col.is_ordered THEN
+            PERFORM strata._refuse_expression(piece, 'Only count, sum, min, max and avg, without DISTINCT and ORDER BY, can be kept up from new rows.',
+                'Write for example ''count(*) FILTER (WHERE kind = ''''click'''') AS clicks''.');
+        ELSIF function_name IN ('sum', 'avg') AND col.argument_types[1] IN ('float4'::regtype, 'float8'::regtype) THEN
+            PERFORM strata._refuse_expression(piece, 'Floating-point sums depend on the order of the rows, so no rollup of them can equal its query.',
+                format('Write: %s((%s)::numeric) AS %I', function_name, substr(col.arguments[1], 3), col.column_name));
+        END IF;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_definition(regclass, text[], text[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_definition(regclass, text[], text[]) IS 'Says which expression of a rollup it cannot take, and how to write it: ST005.';
+
+CREATE FUNCTION strata._check_key(piece text, column_name text, type_oid oid, type_modifier int) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hashable boolean := (SELECT t.typlen > 0 FROM pg_type t WHERE t.oid = type_oid)
+        OR type_oid IN ('text'::regtype, 'varchar'::regtype, 'bytea'::regtype, 'inet'::regtype, 'cidr'::regtype)
+        OR (type_oid = 'bpchar'::regtype AND type_modifier BETWEEN 5 AND 504)
+        OR (type_oid = 'numeric'::regtype AND type_modifier <> -1);
+BEGIN
+    IF column_name = 'bucket' THEN
+        PERFORM strata._refuse_expression(piece, 'The column bucket is the time bucket itself.', 'Give the key another name: … AS name.');
+    ELSIF NOT hashable THEN
+        PERFORM strata._refuse_expression(piece, format('A key of type %s can be longer than an index entry.', format_type(type_oid, type_modifier)),
+            'Cast it to a type of bounded length, such as numeric(12,2), or to text.');
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_key(text, text, oid, int) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_key(text, text, oid, int) IS 'Says why an expression cannot be a key of a rollup: ST005.';
+
+CREATE FUNCTION strata._create_rollup(
+    source regclass, place strata._rollup_place, definition regclass, bucket interval,
+    group_by text[], aggregates text[], timezone text, retention interval, with_data boolean
+) RETURNS regclass
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(source);
+    event_table strata._event_tables;
+    rollup strata._rollups;
+BEGIN
+    PERFORM strata._authorized(source, 'OWNER');
+    event_table := strata._event_table(source);
+    IF strata._owner(definition) <> owner THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for view %s', definition),
+            DETAIL = 'The definition of a rollup belongs to the owner of its event table.', HINT = 'Call strata.create_rollup.';
+    END IF;
+    PERFORM strata._forget_dropped_relations();
+    PERFORM strata._check_definition(definition, group_by, aggregates);
+    -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
+    PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    PERFORM strata._create_storage(place, definition, source, owner);
+    INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, retention)
+    VALUES (event_table.table_id, definition, definition, place.storage::regclass, place.dirty::regclass, bucket, timezone, retention)
+    RETURNING * INTO rollup;
+    INSERT INTO strata._rollup_progress (rollup_id) VALUES (rollup.rollup_id);
+    PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._rollup_sql(rollup, 'view')));
+    UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
+    PERFORM strata._execute_as(owner, format('COMMENT ON VIEW %s IS %L', place.rollup,
+        format('pg_strata rollup of %s; strata.rollup_query() shows its query', source)));
+    IF with_data THEN
+        PERFORM strata._fill_rollup(rollup);
+    END IF;
+    RETURN rollup.rollup;
+END
+$$;
+COMMENT ON FUNCTION strata._create_rollup(regclass, strata._rollup_place, regclass, interval, text[], text[], text, interval, boolean) IS
+'The writing half of create_rollup.';
+
+CREATE FUNCTION strata._create_storage(place strata._rollup_place, definition regclass, source regclass, owner regrole) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys text := (SELECT string_agg(format('%s AS %I', d.expression, d.column_name), ', ' ORDER BY d.ordinal)
+                  FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL);
+    states text := (SELECT string_agg(format('%s AS %I', s.partial, s.state), ', ' ORDER BY s.ordinal, s.state)
+                    FROM strata._rollup_states(definition) s);
+    ordinals text := (SELECT string_agg(d.ordinal::text, ', ') FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL);
+    hashed record;
+BEGIN
+    -- types, modifiers and collations come from the expressions themselves; room on each page keeps updates HOT
+    PERFORM strata._execute_as(owner, format('CREATE TABLE %s WITH (fillfactor = 70) AS SELECT %s, %s FROM %s e GROUP BY %s WITH NO DATA',
+        place.storage, keys, states, source, ordinals));
+    PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN bucket SET NOT NULL', place.storage));
+    PERFORM strata._execute_as(owner, format('CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT', place.storage, strata._conflict_target(definition)));
+    FOR hashed IN
+        SELECT d.column_name FROM strata._definition_columns(definition) d
+        WHERE d.aggregate IS NULL AND d.ordinal > 1
+          AND strata._index_key(d.column_name, d.type_oid, d.type_modifier) <> quote_ident(d.column_name)
+    LOOP
+        PERFORM strata._execute_as(owner, format('CREATE INDEX ON %s USING hash (%I)', place.storage, hashed.column_name));
+    END LOOP;
+    PERFORM strata._execute_as(owner, format('CREATE INDEX ON %s (bucket)', place.storage));
+    PERFORM strata._execute_as(owner, format('CREATE TABLE %s AS SELECT %s, e.batch_id FROM %s e WITH NO DATA', place.dirty, keys, source));
+    PERFORM strata._execute_as(owner, format('CREATE INDEX ON %s (bucket)', place.dirty));
+    PERFORM strata._execute_as(owner, format('COMMENT ON TABLE %s IS %L', place.storage, 'pg_strata: folded groups of rollup ' || place.rollup || '; written by refresh_rollup'));
+    PERFORM strata._execute_as(owner, format('COMMENT ON TABLE %s IS %L', place.dirty, 'pg_strata: groups of rollup ' || place.rollup || ' to be recomputed'));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._create_storage(strata._rollup_place, regclass, regclass, regrole) FROM PUBLIC;
+COMMENT ON FUNCTION strata._create_storage(strata._rollup_place, regclass, regclass, regrole) IS
+'Makes the storage table and the table of dirty marks of a rollup, as the owner of its source.';

@@ -1,0 +1,30 @@
+-- Promise: nothing of the rollup is left.
+CREATE FUNCTION strata.drop_rollup(rollup regclass) RETURNS void
+    LANGUAGE sql VOLATILE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._drop_rollup(strata._authorize(strata._source(rollup), 'OWNER'), rollup) $$;
+COMMENT ON FUNCTION strata.drop_rollup(regclass) IS
+'Drops a rollup: its view, storage, dirty marks and definition. Refuses with 2BP01 while views depend on it. Takes ownership of the source. ST004 not a rollup.';
+
+CREATE FUNCTION strata._drop_rollup(source regclass, rollup regclass) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry strata._rollups;
+BEGIN
+    PERFORM strata._authorized(source, 'OWNER');
+    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _drop_rollup.rollup;
+    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
+            HINT = 'Call strata.drop_rollup.';
+    END IF;
+    -- no writer may be about to mark a group of it
+    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));
+    PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.definition));
+    PERFORM strata._execute_as(strata._owner(source), format('DROP TABLE %s, %s', entry.storage, entry.dirty));
+    DELETE FROM strata._rollups r WHERE r.rollup_id = entry.rollup_id;
+END
+$$;
+COMMENT ON FUNCTION strata._drop_rollup(regclass, regclass) IS 'The writing half of drop_rollup.';

@@ -1,0 +1,52 @@
+-- Promise: storage is computed anew from the rows, from retained_from on.
+CREATE FUNCTION strata.rebuild_rollup(rollup regclass) RETURNS bigint
+    LANGUAGE sql VOLATILE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._rebuild_rollup(strata._authorize(strata._source(rollup), 'OWNER'), rollup) $$;
+COMMENT ON FUNCTION strata.rebuild_rollup(regclass) IS
+'Computes a rollup anew from all rows of its source at or after retained_from; older buckets stay as they are. For after DDL that no trigger sees (DETACH, DROP, ALTER … USING by hand). Returns how many batches it covers. Blocks writers of the source meanwhile. Takes ownership. ST004 not a rollup.';
+
+CREATE FUNCTION strata._rebuild_rollup(source regclass, rollup regclass) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry strata._rollups;
+BEGIN
+    PERFORM strata._authorized(source, 'OWNER');
+    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _rebuild_rollup.rollup;
+    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
+            HINT = 'Call strata.rebuild_rollup.';
+    END IF;
+    PERFORM strata._close_batch(source);
+    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    RETURN strata._fill_rollup(entry);
+END
+$$;
+COMMENT ON FUNCTION strata._rebuild_rollup(regclass, regclass) IS 'The writing half of rebuild_rollup.';
+
+CREATE FUNCTION strata._fill_rollup(rollup strata._rollups) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+    SET datestyle = 'ISO'
+AS $$
+DECLARE
+    owner regrole := strata._owner(rollup.storage);
+    retained_from timestamptz := (SELECT t.retained_from FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
+    progress strata._rollup_progress;
+    outcome jsonb;
+BEGIN
+    PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id FOR NO KEY UPDATE;
+    progress := strata._decide_horizon(rollup);
+    UPDATE strata._rollup_progress p SET folded = '{}', horizon = 0 WHERE p.rollup_id = rollup.rollup_id;
+    PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %L::timestamptz', rollup.storage, retained_from));
+    outcome := strata._execute_as(owner, strata._rollup_sql(rollup, 'fill', progress.horizon))::jsonb;
+    progress.folded := '{}';
+    PERFORM strata._record_progress(rollup, progress, outcome);
+    RETURN (outcome ->> 'batches')::bigint;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._fill_rollup(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fill_rollup(strata._rollups) IS 'Computes storage from nothing; writers of the source are held back by the caller.';

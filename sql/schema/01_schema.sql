@@ -1,0 +1,4 @@
+-- One schema, owned by whoever owns the extension; nobody else creates in it.
+CREATE SCHEMA strata;
+COMMENT ON SCHEMA strata IS 'pg_strata: time-partitioned event tables, rollups exact at every commit, batch ledger, ingestion state';
+GRANT USAGE ON SCHEMA strata TO PUBLIC;

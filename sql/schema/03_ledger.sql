@@ -1,0 +1,46 @@
+-- The batch ledger: one row per batch, written in the batch's own transaction.
+-- The native library inserts rows by position: keep the order of columns, and no defaults.
+CREATE TABLE strata._batches (
+    table_id int NOT NULL,
+    batch_id bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    -- NULL where the batch came in through the column default and nobody counted
+    row_count bigint,
+    -- lowest and highest event time; NULL means not known, which readers take for unbounded
+    lower_time timestamptz,
+    upper_time timestamptz,
+    -- identity of the column set the checksums of this batch are computed over
+    column_ids int[],
+    PRIMARY KEY (table_id, batch_id)
+);
+
+CREATE TABLE strata._batch_origins (
+    table_id int NOT NULL,
+    batch_id bigint NOT NULL,
+    stream text NOT NULL,
+    shard text NOT NULL,
+    first_sequence text,
+    last_sequence text,
+    row_count bigint NOT NULL,
+    PRIMARY KEY (table_id, batch_id, stream, shard)
+);
+
+-- Per leaf partition the sorted-leaf root over the columns the sidecar supplied (docs/formats.md).
+CREATE TABLE strata._batch_checksums (
+    table_id int NOT NULL,
+    batch_id bigint NOT NULL,
+    partition regclass NOT NULL,
+    row_count bigint NOT NULL,
+    root bytea NOT NULL CHECK (pg_catalog.octet_length(root) = 32),
+    PRIMARY KEY (table_id, batch_id, partition)
+);
+
+-- Batches whose rows were lawfully updated or deleted, and the event times concerned.
+CREATE TABLE strata._amended_batches (
+    table_id int NOT NULL,
+    batch_id bigint NOT NULL,
+    lower_time timestamptz NOT NULL,
+    upper_time timestamptz NOT NULL,
+    amended_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE INDEX ON strata._amended_batches (table_id, batch_id);
