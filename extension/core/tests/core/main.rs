@@ -10,3 +10,5 @@ mod merkle;
 mod numeric;
 mod support;
 mod time;
+mod time_bucket;
+mod zones;

@@ -107,6 +107,15 @@ fn formatting() {
     }
 }
 
+#[test]
+fn no_day_is_skipped_or_shown_twice() {
+    let (first, last) = (parse_date("0001-01-01").unwrap(), parse_date("2401-01-01").unwrap());
+    for day in first..last {
+        let text = format_timestamptz(i64::from(day) * 86_400_000_000);
+        assert_eq!(parse_date(&text[..10]), Ok(day), "{text}");
+    }
+}
+
 /// The years jiff knows, in microseconds since 2000-01-01.
 const KNOWN: std::ops::Range<i64> = -63_000_000_000_000_000..252_000_000_000_000_000;
 
