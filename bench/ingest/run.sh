@@ -5,7 +5,7 @@
 cd "$ROOT"
 rows=${BENCH_ROWS:-1000000}
 rounds=${BENCH_ROUNDS:-3}
-columns='event_id, ts, user_id, session_id, item_id, kind, device, amount'
+columns='event_id, ts, user_id, session_id, item_id, kind, device, amount, properties'
 
 work=$(mktemp -d)
 dir='' pids=()
@@ -29,7 +29,7 @@ export STRATA_WORKER=bench STRATA_KINESIS_POLL_INTERVAL_MS=0 STRATA_KINESIS_SHAR
 export AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench
 
 title "producing $rows records into 8 shards"
-"$BIN/strata" produce --stream bench --count "$rows" --late-share 0 --seed 1 2>&1 | tail -n 1
+"$BIN/strata" produce --stream bench --count "$rows" --late-share 0 --span-hours 48 --seed 1 2>&1 | tail -n 1
 
 fresh() { # fresh <table> [rollup]: an empty event table with its partitions made
     sql -c "DROP TABLE IF EXISTS $1 CASCADE" 2>/dev/null
@@ -88,7 +88,7 @@ by_psql() {
 fresh clicks
 by_sidecar clicks "$work/warm"
 [ "$(sql -c 'SELECT count(*) FROM clicks')" = "$rows" ] || die "not every record became a row"
-sql -c "\\copy (SELECT $columns FROM clicks ORDER BY event_id) TO '$work/rows' WITH (FORMAT binary)" >/dev/null
+sql -c "\\copy (SELECT $columns FROM clicks ORDER BY ts) TO '$work/rows' WITH (FORMAT binary)" >/dev/null
 
 title "$rounds rounds"
 for round in $(seq "$rounds"); do

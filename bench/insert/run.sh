@@ -15,7 +15,7 @@ for table in plain ledger; do
     sql -v table="$table" -f bench/schema.sql
     cat >"$work/$table.sql" <<END
 \\set user random(1, 100000)
-INSERT INTO $table (event_id, ts, user_id, kind, amount) VALUES (:client_id, now(), :user, 'click', 12.50);
+INSERT INTO $table (event_id, ts, user_id, kind, amount) VALUES (gen_random_uuid(), now(), :user, 'click', 12.50);
 END
 done
 sql -c "SELECT strata.create_event_table('ledger', 'ts')" >/dev/null

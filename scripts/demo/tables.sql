@@ -1,14 +1,15 @@
 CREATE EXTENSION pg_strata;
 
 CREATE TABLE clicks (
-    event_id bigint NOT NULL,
+    event_id uuid NOT NULL,
     ts timestamptz NOT NULL,
     user_id bigint NOT NULL,
     session_id uuid,
     item_id int,
     kind text NOT NULL,
     device text,
-    amount numeric(12, 2)
+    amount numeric(10, 2),
+    properties jsonb
 );
 CREATE INDEX ON clicks (user_id, ts);
 
