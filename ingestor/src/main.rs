@@ -1,2 +1,98 @@
-//! stub
-fn main() {}
+//! `strata`, the sidecar of pg_strata. Two phases: what can fail cheaply (command line, configuration, logs), then
+//! the runtime and the subcommand. Never: anything a subcommand's own file could hold.
+
+mod batch;
+mod check;
+mod cli;
+mod config;
+mod dead_letters;
+mod decode;
+mod error;
+mod ingest;
+mod kinesis;
+mod lease;
+mod logs;
+mod metrics;
+mod payload;
+mod postgres;
+mod produce;
+mod status;
+mod stop;
+mod stream;
+mod trial;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use config::Config;
+use error::{Error, Result};
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A wrong command line ends here with 2, as an orchestrator expects.
+    let cli = Cli::parse();
+    match prepare(&cli).and_then(|config| run(cli, config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("strata: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn prepare(cli: &Cli) -> Result<Config> {
+    let config = config::load(cli.settings.config.as_deref(), std::env::vars(), &cli.settings.overrides())?;
+    logs::start(&config.log)?;
+    Ok(config)
+}
+
+#[tokio::main]
+async fn run(cli: Cli, config: Config) -> Result<()> {
+    let relation = cli.settings.relation;
+    match cli.command {
+        Command::Ingest(options) => carry(config, &options, false).await,
+        Command::Run(options) => carry(config, &options, true).await,
+        Command::Check => check::check(&config).await,
+        Command::Try(options) => trial::run(&config, &options).await,
+        Command::Status(options) => status::status(&config, options.json).await,
+        Command::Produce(options) => produce::produce(&config, options).await,
+        Command::DeadLetters(options) => dead_letters::run(&config, relation.as_deref(), &options.command).await,
+        Command::Config => print(config::DEFAULT),
+    }
+}
+
+async fn carry(config: Config, options: &cli::Ingest, maintain: bool) -> Result<()> {
+    let (stopper, stop) = stop::pair();
+    let signals = tokio::spawn(signals(stopper.clone()));
+    let options = ingest::Options { until_caught_up: options.exit_when_caught_up, maintain };
+    let outcome = ingest::ingest(config, options, stopper, stop).await;
+    signals.abort();
+    outcome
+}
+
+/// The first SIGTERM or SIGINT asks for the end, the second does not ask.
+async fn signals(stopper: stop::Stopper) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let open = |kind| signal(kind).map_err(|e| Error::end(format!("signals cannot be received: {e}")));
+    let (mut terminate, mut interrupt) = (open(SignalKind::terminate())?, open(SignalKind::interrupt())?);
+    for asked_before in [false, true] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if asked_before {
+            eprintln!("strata: ended at once; what was not committed is read again at the next start");
+            std::process::exit(1);
+        }
+        stopper.stop();
+    }
+    Ok(())
+}
+
+/// Writes to standard output; a reader that has left is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::end(format!("cannot write: {e}"))),
+        _ => Ok(()),
+    }
+}

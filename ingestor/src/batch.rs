@@ -1,0 +1,325 @@
+//! Chunks (one page of one shard, decoded) and batches of them (one transaction). Sorting of rows into leaves, the
+//! roots of the leaves, dead letters. Pure. Never: I/O, the database driver, the AWS SDK.
+
+use crate::lease::Lease;
+use crate::stream::{Record, compare_sequence};
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use strata_core::merkle::{Hash, sorted_root};
+
+/// A row inside its chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Index of the record it came from.
+    pub record: u32,
+    /// Where its bytes begin.
+    pub start: u32,
+    /// Where they end; the eight before are the batch id.
+    pub end: u32,
+    /// Event time, microseconds since 2000-01-01 UTC.
+    pub time: i64,
+    /// Its leaf in the batch checksum.
+    pub hash: Hash,
+}
+
+/// A record that is no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Index of the record in its chunk.
+    pub record: u32,
+    /// What PostgreSQL said, or would have.
+    pub sqlstate: Option<String>,
+    /// For a person.
+    pub reason: String,
+    /// The column at fault.
+    pub column: Option<String>,
+}
+
+/// One page of one shard, decoded.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Whose it is.
+    pub lease: Arc<Lease>,
+    /// The records, kept until the commit for those that the server refuses.
+    pub records: Vec<Record>,
+    /// Rows in COPY's format.
+    pub bytes: Bytes,
+    /// Where each is.
+    pub rows: Vec<Row>,
+    /// Records that are no rows.
+    pub rejects: Vec<Reject>,
+    /// The shard ends with this chunk.
+    pub ended: bool,
+}
+
+impl Chunk {
+    /// What it holds in memory.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + self.records.iter().map(|r| r.data.len()).sum::<usize>()
+    }
+}
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In the order they are written; those of one shard in its order.
+    pub chunks: Vec<Chunk>,
+    rows: usize,
+    weight: usize,
+}
+
+/// Place of a row in a batch: chunk and row.
+pub type Place = (u32, u32);
+
+/// A leaf partition and the event times it takes.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    /// Identity inside this database.
+    pub oid: u32,
+    /// First time.
+    pub lower: i64,
+    /// First time after it.
+    pub upper: i64,
+}
+
+/// Leaves that the batch's times fall into, and the accepted window, as the database gave them.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Sorted by time.
+    pub leaves: Vec<Leaf>,
+    /// Accepted times, both ends included.
+    pub accepted: (i64, i64),
+}
+
+/// A dead letter's place and reason.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Which chunk.
+    pub chunk: u32,
+    /// What and why.
+    pub reject: Reject,
+}
+
+/// What a shard's checkpoint moves by.
+#[derive(Debug, Clone)]
+pub struct Advance {
+    /// Whose it is.
+    pub lease: Arc<Lease>,
+    /// First record of it in the batch.
+    pub first: Option<String>,
+    /// Last record of it.
+    pub last: Option<String>,
+    /// Arrival of the last.
+    pub arrived_at: Option<i64>,
+    /// Rows stored.
+    pub rows: i64,
+    /// The shard has ended.
+    pub ended: bool,
+}
+
+/// Count and root of the rows that go into one leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeafRoot {
+    /// The leaf.
+    pub oid: u32,
+    /// Its rows of this batch.
+    pub rows: i64,
+    /// Sorted-leaf root over them.
+    pub root: Hash,
+}
+
+impl Batch {
+    /// Takes a chunk in.
+    pub fn push(&mut self, chunk: Chunk) {
+        self.rows += chunk.rows.len();
+        self.weight += chunk.weight();
+        self.chunks.push(chunk);
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Rows before any is set aside.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Records of all chunks.
+    pub fn records(&self) -> usize {
+        self.chunks.iter().map(|c| c.records.len()).sum()
+    }
+
+    /// Payloads and rows in memory.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Drops what belongs to shards that are no longer ours; returns how many records that were.
+    pub fn drop_lost(&mut self) -> usize {
+        let before = self.records();
+        self.chunks.retain(|chunk| !chunk.lease.is_lost());
+        self.rows = self.chunks.iter().map(|c| c.rows.len()).sum();
+        self.weight = self.chunks.iter().map(Chunk::weight).sum();
+        before - self.records()
+    }
+
+    /// Lowest and highest event time.
+    pub fn range(&self) -> Option<(i64, i64)> {
+        let times = || self.chunks.iter().flat_map(|c| &c.rows).map(|r| r.time);
+        Some((times().min()?, times().max()?))
+    }
+
+    /// The row at a place.
+    pub fn row(&self, (chunk, row): Place) -> &Row {
+        &self.chunks[chunk as usize].rows[row as usize]
+    }
+
+    /// The places of rows that a leaf takes, and a dead letter for each row none takes.
+    pub fn place(&self, layout: &Layout) -> (Vec<Place>, Vec<Refused>) {
+        let mut places = Vec::with_capacity(self.rows);
+        let mut refused = Vec::new();
+        let (from, to) = layout.accepted;
+        for (c, chunk) in (0..).zip(&self.chunks) {
+            for (r, row) in (0..).zip(&chunk.rows) {
+                let reason = if row.time < from || row.time > to {
+                    "event time is outside the accepted window"
+                } else if layout.leaf_of(row.time).is_none() {
+                    "no partition takes the event time"
+                } else {
+                    places.push((c, r));
+                    continue;
+                };
+                let reason = format!("{reason}: {}", strata_core::time::format_timestamptz(row.time));
+                let reject =
+                    Reject { record: row.record, sqlstate: Some("23514".to_owned()), reason, column: None };
+                refused.push(Refused { chunk: c, reject });
+            }
+        }
+        (places, refused)
+    }
+
+    /// Lowest and highest event time of some rows.
+    pub fn range_of(&self, places: &[Place]) -> Option<(i64, i64)> {
+        let times = || places.iter().map(|p| self.row(*p).time);
+        Some((times().min()?, times().max()?))
+    }
+
+    /// Count and root per leaf of some rows. None where leaves overlap: then their times do not tell them apart.
+    pub fn roots(&self, places: &[Place], layout: &Layout) -> Vec<LeafRoot> {
+        if layout.leaves.windows(2).any(|pair| pair[0].upper > pair[1].lower) {
+            return Vec::new();
+        }
+        let mut hashes: BTreeMap<usize, Vec<Hash>> = BTreeMap::new();
+        for place in places {
+            let row = self.row(*place);
+            if let Some(leaf) = layout.leaf_of(row.time) {
+                hashes.entry(leaf).or_default().push(row.hash);
+            }
+        }
+        let root = |(leaf, mut hashes): (usize, Vec<Hash>)| LeafRoot {
+            oid: layout.leaves[leaf].oid,
+            rows: i64::try_from(hashes.len()).unwrap_or(i64::MAX),
+            root: sorted_root(&mut hashes),
+        };
+        hashes.into_iter().map(root).collect()
+    }
+
+    /// Writes the batch id into every row.
+    pub fn stamp(&mut self, batch_id: i64) {
+        for chunk in &mut self.chunks {
+            let mut bytes = BytesMut::from(std::mem::take(&mut chunk.bytes));
+            for row in &chunk.rows {
+                let end = row.end as usize;
+                bytes[end - 8..end].copy_from_slice(&batch_id.to_be_bytes());
+            }
+            chunk.bytes = bytes.freeze();
+        }
+    }
+
+    /// The bytes of some rows, in as few slices as may be; none is copied.
+    pub fn slices<'a>(&'a self, places: &'a [Place]) -> impl Iterator<Item = Bytes> + 'a {
+        let mut rest = places;
+        std::iter::from_fn(move || {
+            let (&first, mut tail) = rest.split_first()?;
+            let start = self.row(first).start;
+            let (chunk, mut end) = (first.0, self.row(first).end);
+            while let Some((&next, after)) = tail.split_first() {
+                let row = self.row(next);
+                if next.0 != chunk || row.start != end || end - start >= SLICE {
+                    break;
+                }
+                end = row.end;
+                tail = after;
+            }
+            rest = tail;
+            Some(self.chunks[chunk as usize].bytes.slice(start as usize..end as usize))
+        })
+    }
+
+    /// What each shard's checkpoint moves by, when these rows are stored; sorted by stream and shard.
+    pub fn advances(&self, places: &[Place]) -> Vec<Advance> {
+        let mut stored = vec![0_i64; self.chunks.len()];
+        for (chunk, _) in places {
+            stored[*chunk as usize] += 1;
+        }
+        let mut by_shard: BTreeMap<(&str, &str), Advance> = BTreeMap::new();
+        for (chunk, rows) in self.chunks.iter().zip(stored) {
+            let lease = &chunk.lease;
+            let advance = by_shard.entry((&lease.stream, &lease.shard)).or_insert_with(|| Advance {
+                lease: Arc::clone(lease),
+                first: None,
+                last: None,
+                arrived_at: None,
+                rows: 0,
+                ended: false,
+            });
+            if let (Some(first), Some(last)) = (chunk.records.first(), chunk.records.last()) {
+                advance.first.get_or_insert_with(|| first.sequence_number.clone());
+                advance.last = Some(last.sequence_number.clone());
+                advance.arrived_at = last.arrived_at.or(advance.arrived_at);
+            }
+            advance.rows += rows;
+            advance.ended |= chunk.ended;
+        }
+        by_shard.into_values().collect()
+    }
+
+    /// Rejects of the decoder.
+    pub fn rejected(&self) -> impl Iterator<Item = Refused> + '_ {
+        (0..)
+            .zip(&self.chunks)
+            .flat_map(|(chunk, c)| c.rejects.iter().map(move |r| Refused { chunk, reject: r.clone() }))
+    }
+}
+
+/// Bytes sent in one message at least, where so many lie together.
+const SLICE: u32 = 128 * 1024;
+
+impl Layout {
+    /// Index of the leaf that takes a time.
+    pub fn leaf_of(&self, time: i64) -> Option<usize> {
+        let at = self.leaves.partition_point(|leaf| leaf.lower <= time).checked_sub(1)?;
+        (time < self.leaves[at].upper).then_some(at)
+    }
+}
+
+impl Advance {
+    /// Whether a checkpoint that reads thus has this advance behind it.
+    pub fn is_covered_by(&self, sequence: Option<&str>, ended: bool) -> bool {
+        if self.ended {
+            return ended;
+        }
+        match (&self.last, sequence) {
+            (Some(last), Some(sequence)) => compare_sequence(sequence, last).is_ge(),
+            (None, _) => true,
+            (Some(_), None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

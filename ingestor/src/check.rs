@@ -1,0 +1,88 @@
+//! `strata check`: everything that can be known to be wrong without starting. Never: waiting, writing.
+
+use crate::config::{Config, Start};
+use crate::decode::plan::TablePlan;
+use crate::error::{Error, Kind, Result};
+use crate::ingest::{TableSetup, setup_tables};
+use crate::kinesis::Kinesis;
+use crate::postgres::Database;
+use crate::print;
+use crate::stream::{Listing, Position};
+use std::fmt::Write;
+use strata_core::time::format_timestamptz;
+
+/// Prints what was found; the first thing that is wrong ends it.
+pub async fn check(config: &Config) -> Result<()> {
+    let feeds = config.feeds()?;
+    let database = Database::new(config)?;
+    let kinesis = Kinesis::new(&config.kinesis).await?;
+    let mut streams = Vec::new();
+    for feed in feeds {
+        let stream = kinesis.describe(&feed.stream).await?;
+        let shards = kinesis.list_shards(&stream, Listing::All).await?;
+        // Asking for an iterator shows that records may be read.
+        if let Some(shard) = shards.first() {
+            let iterator = kinesis.iterator(&stream, &shard.id, &Position::TrimHorizon).await?;
+            kinesis.records(&stream, &iterator, 1).await?;
+        }
+        print(&format!("stream {}: {} open shards, {} listed\n", stream.name, stream.open_shards, shards.len()))?;
+        if stream.ignores_keys {
+            print("  warning: records go to any shard, whatever their key; their order by key is not kept\n")?;
+        }
+        streams.push(Some(stream));
+    }
+    let session = database.connect().await.map_err(wrong_now)?;
+    print(&format!("database: pg_strata {}\n", session.version().await.map_err(missing_extension)?))?;
+    for table in setup_tables(&session, feeds, &streams).await? {
+        print(&describe(&table))?;
+    }
+    Ok(())
+}
+
+/// A database that is away is a failure here, not something to wait for.
+fn wrong_now(error: Error) -> Error {
+    if error.kind == Kind::Retry { Error { kind: Kind::End, ..error } } else { error }
+}
+
+fn missing_extension(error: Error) -> Error {
+    match error.code.as_deref() {
+        Some("3F000" | "42883") => {
+            Error::usage("the database has no extension pg_strata; run CREATE EXTENSION pg_strata")
+        }
+        _ => error,
+    }
+}
+
+fn describe(table: &TableSetup) -> String {
+    let mut text = String::new();
+    let (from, to) = table.accepted;
+    let time = |us: i64| match us {
+        i64::MIN => "any time".to_owned(),
+        i64::MAX => "any time".to_owned(),
+        us => format_timestamptz(us),
+    };
+    // Writing into a string cannot fail.
+    let _ = writeln!(text, "table {}: accepts event times from {} to {}", table.plan.relation, time(from), time(to));
+    for feed in &table.feeds {
+        let start = match feed.start {
+            Start::TrimHorizon => "TRIM_HORIZON".to_owned(),
+            Start::Latest => "LATEST".to_owned(),
+            Start::At(us) => format_timestamptz(us),
+        };
+        let stream = feed.stream.as_ref().map_or("?", |s| s.name.as_str());
+        let _ = writeln!(text, "  from {stream}, starting at {start}");
+        let plan: &TablePlan = &table.plan;
+        for (column, path) in plan.columns.iter().zip(&feed.mapping.paths) {
+            let null = if column.not_null { " NOT NULL" } else { "" };
+            let path = path.as_deref().unwrap_or("always NULL");
+            let _ = writeln!(text, "    {:<20} {:<28} {path}", column.name, format!("{}{null}", column.type_name));
+        }
+    }
+    for column in &table.catalog.columns {
+        if !table.plan.columns.iter().any(|c| c.name == column.name) {
+            let why = if column.is_generated { "generated" } else { "left to its default" };
+            let _ = writeln!(text, "    {:<20} {:<28} {why}", column.name, column.type_name);
+        }
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! The command line. Never: what a subcommand does.
+
+use crate::config::Overrides;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Streams records into event tables of pg_strata, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "strata", version, about, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check did not hold.")]
+pub struct Cli {
+    /// Settings for any subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings for any subcommand.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Configuration file (TOML); `strata config` prints one with every default
+    #[arg(short, long, global = true, value_name = "FILE", env = "STRATA_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Override one setting; may be repeated
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Stream of the single feed (name or ARN)
+    #[arg(long, global = true)]
+    pub stream: Option<String>,
+    /// Event table of the single feed
+    #[arg(long, global = true)]
+    pub relation: Option<String>,
+    /// Name leases are held under
+    #[arg(long, global = true)]
+    pub worker: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Carry records into their tables until stopped
+    Ingest(Ingest),
+    /// Ingest, refresh rollups and make partitions ahead, in one process
+    Run(Ingest),
+    /// Check configuration, connections, streams, tables and columns; start nothing
+    Check,
+    /// Show the row or the dead-letter reason for records, one a line; write nothing
+    Try(Try),
+    /// Show shards, lag, batches, dead letters and rollups
+    Status(Json),
+    /// Put a realistic clickstream into a stream
+    Produce(Produce),
+    /// Look at records that could not become rows
+    DeadLetters(DeadLetters),
+    /// Print the annotated default configuration
+    Config,
+}
+
+/// Options of `ingest` and `run`.
+#[derive(Debug, Args)]
+pub struct Ingest {
+    /// End with 0 once every shard is read to its tip and all of it is committed
+    #[arg(long)]
+    pub exit_when_caught_up: bool,
+}
+
+/// Options of `try`.
+#[derive(Debug, Args)]
+pub struct Try {
+    /// Records, one a line; standard input where it is missing or -
+    pub file: Option<PathBuf>,
+    /// The whole input is one record
+    #[arg(long)]
+    pub whole: bool,
+}
+
+/// Output for programs.
+#[derive(Debug, Args)]
+pub struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `dead-letters`.
+#[derive(Debug, Args)]
+pub struct DeadLetters {
+    /// What to show.
+    #[command(subcommand)]
+    pub command: DeadLettersCommand,
+}
+
+/// What to show of the dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List the newest, of one table where --relation names it
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: i64,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its payload
+    Show {
+        /// Id, as listed
+        id: i64,
+        /// Print the payload alone, byte for byte
+        #[arg(long)]
+        payload: bool,
+    },
+}
+
+/// Options of `produce`.
+#[derive(Debug, Clone, Args)]
+pub struct Produce {
+    /// Records to put
+    #[arg(long, default_value_t = 10_000)]
+    pub count: u64,
+    /// Records a second; 0 for as fast as it goes
+    #[arg(long, default_value_t = 0)]
+    pub rate: u64,
+    /// Share of records that are late by minutes to hours
+    #[arg(long, default_value_t = 0.02, value_name = "SHARE")]
+    pub late_share: f64,
+    /// Share of records that are malformed
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub malformed_share: f64,
+    /// Users; their activity is skewed
+    #[arg(long, default_value_t = 10_000)]
+    pub users: u64,
+    /// Items
+    #[arg(long, default_value_t = 2_000)]
+    pub items: u64,
+    /// Spread event times evenly over the past so many hours, instead of now
+    #[arg(long, default_value_t = 0.0, value_name = "HOURS")]
+    pub span_hours: f64,
+    /// Bytes of an average record, reached by filling `properties`; 0 for what it comes to
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    pub record_bytes: usize,
+    /// Calls under way at one time
+    #[arg(long, default_value_t = 4)]
+    pub connections: usize,
+    /// Seed of the records; without one they differ every time
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Write the event id of every acknowledged well-formed record to a file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub acked: Option<PathBuf>,
+    /// Write the records to standard output, one a line, instead of a stream
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl Settings {
+    /// As layers of configuration.
+    pub fn overrides(&self) -> Overrides {
+        let worker = self.worker.as_ref().map(|worker| format!("worker={worker}"));
+        Overrides {
+            set: self.set.iter().cloned().chain(worker).collect(),
+            stream: self.stream.clone(),
+            relation: self.relation.clone(),
+        }
+    }
+}

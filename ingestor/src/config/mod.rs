@@ -1,0 +1,285 @@
+//! The configuration: `ingestor/strata.toml`, embedded, is its documentation, its list of known keys and its
+//! defaults, all in one. Here are the typed settings and what must hold between them; `load` merges the layers.
+//! Never: connections, anything that starts.
+
+mod load;
+mod secret;
+
+pub use load::{Overrides, load};
+pub use secret::Secret;
+
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The annotated default.
+pub const DEFAULT: &str = include_str!("../../strata.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name leases are held under.
+    pub worker: String,
+    /// Connection to the database.
+    pub postgres: Postgres,
+    /// Reading of streams.
+    pub kinesis: Kinesis,
+    /// Leases on shards.
+    pub lease: Lease,
+    /// Bounds of a batch.
+    pub batch: Batch,
+    /// Refreshing of rollups.
+    pub refresh: Refresh,
+    /// Making of partitions.
+    pub maintain: Maintain,
+    /// Logs.
+    pub log: Log,
+    /// Ending.
+    pub shutdown: Shutdown,
+    /// Which stream goes into which table.
+    pub feeds: Vec<Feed>,
+}
+
+/// Connection to the database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// Connection string.
+    pub dsn: Secret,
+    /// File holding it.
+    pub dsn_file: String,
+    /// Bound on one attempt to connect.
+    pub connect_timeout_ms: u64,
+    /// The server's bound on our silence inside a transaction.
+    pub idle_in_transaction_timeout_ms: u64,
+}
+
+/// Reading of streams.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kinesis {
+    /// Region, empty for the default chain's.
+    pub region: String,
+    /// Endpoint, empty for AWS's.
+    pub endpoint_url: String,
+    /// Least time between two calls for one shard.
+    pub poll_interval_ms: u64,
+    /// The same when there was nothing.
+    pub idle_interval_ms: u64,
+    /// Bound on one shard's reading, 0 for none.
+    pub shard_bytes_per_second: u64,
+    /// Records asked for at most.
+    pub page_records: u32,
+    /// Bytes one call should return.
+    pub page_bytes: u64,
+    /// Calls under way at one time.
+    pub fetches: usize,
+    /// How often shards are listed.
+    pub list_interval_ms: u64,
+}
+
+/// Leases on shards.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Life of a lease without renewal.
+    pub duration_ms: u32,
+}
+
+/// Bounds of a batch.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Rows.
+    pub rows: usize,
+    /// Payloads and encoded rows together.
+    pub bytes: usize,
+    /// Waiting for company.
+    pub linger_ms: u64,
+    /// Largest record taken.
+    pub record_bytes_max: usize,
+    /// Rows the server may refuse one by one.
+    pub refused_rows_max: usize,
+}
+
+/// Refreshing of rollups.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// Time between two refreshes, 0 for none.
+    pub interval_ms: u64,
+    /// Rows between two refreshes, 0 for time alone.
+    pub rows: u64,
+}
+
+/// Making of partitions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maintain {
+    /// Time between two calls.
+    pub interval_ms: u64,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Filter.
+    pub level: String,
+    /// human, json or auto.
+    pub format: String,
+    /// Time between two lines of progress.
+    pub progress_interval_ms: u64,
+}
+
+/// Ending.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// Bound on draining.
+    pub timeout_ms: u64,
+}
+
+/// One stream into one table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// Name or ARN.
+    pub stream: String,
+    /// Event table.
+    pub relation: String,
+    /// Where a stream not read before begins.
+    pub start: String,
+    /// Unit of numbers in time columns.
+    pub epoch_unit: EpochUnit,
+    /// Columns left to their defaults.
+    pub skip_columns: Vec<String>,
+    /// Column to JSON path.
+    pub columns: BTreeMap<String, String>,
+}
+
+/// Unit of a number that stands for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EpochUnit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+}
+
+/// Where a stream not read before begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record kept.
+    TrimHorizon,
+    /// With what arrives from now on.
+    Latest,
+    /// With what arrived at or after a time (microseconds since 2000-01-01 UTC).
+    At(i64),
+}
+
+impl Feed {
+    /// The parsed start.
+    pub fn start(&self) -> Result<Start> {
+        match self.start.as_str() {
+            "TRIM_HORIZON" => Ok(Start::TrimHorizon),
+            "LATEST" => Ok(Start::Latest),
+            other => strata_core::time::parse_timestamptz(other).map(Start::At).map_err(|e| {
+                Error::usage(format!(
+                    "feeds.start \"{other}\" is neither TRIM_HORIZON nor LATEST nor an RFC 3339 time with offset ({e})"
+                ))
+            }),
+        }
+    }
+}
+
+impl Config {
+    /// What must hold for any subcommand.
+    fn validate(&self) -> Result<()> {
+        let positive = [
+            ("kinesis.page_records", u64::from(self.kinesis.page_records)),
+            ("kinesis.page_bytes", self.kinesis.page_bytes),
+            ("kinesis.fetches", self.kinesis.fetches as u64),
+            ("kinesis.list_interval_ms", self.kinesis.list_interval_ms),
+            ("batch.rows", self.batch.rows as u64),
+            ("batch.bytes", self.batch.bytes as u64),
+            ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
+            ("maintain.interval_ms", self.maintain.interval_ms),
+            ("log.progress_interval_ms", self.log.progress_interval_ms),
+            ("postgres.connect_timeout_ms", self.postgres.connect_timeout_ms),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(Error::usage(format!("{key} must be above 0")));
+            }
+        }
+        if self.kinesis.page_records > 10_000 {
+            return Err(Error::usage("kinesis.page_records must be at most 10000, which is what Kinesis allows"));
+        }
+        if self.lease.duration_ms < 1_000 {
+            return Err(Error::usage("lease.duration_ms must be at least 1000"));
+        }
+        if !matches!(self.log.format.as_str(), "auto" | "human" | "json") {
+            return Err(Error::usage(format!(
+                "log.format \"{}\" is none of auto, human, json",
+                self.log.format
+            )));
+        }
+        Ok(())
+    }
+
+    /// What must hold where feeds are used.
+    pub fn feeds(&self) -> Result<&[Feed]> {
+        if self.feeds.is_empty() {
+            return Err(Error::usage(
+                "no feed is configured: add a [[feeds]] section, or give --stream and --relation",
+            ));
+        }
+        for (i, feed) in self.feeds.iter().enumerate() {
+            for (key, value) in [("stream", &feed.stream), ("relation", &feed.relation)] {
+                if value.is_empty() {
+                    return Err(Error::usage(format!("feeds[{i}].{key} is empty")));
+                }
+            }
+            feed.start()?;
+        }
+        Ok(&self.feeds)
+    }
+
+    /// The connection string, from wherever it is kept.
+    pub fn dsn(&self) -> Result<Secret> {
+        if !self.postgres.dsn.reveal().is_empty() {
+            return Ok(self.postgres.dsn.clone());
+        }
+        if !self.postgres.dsn_file.is_empty() {
+            let text = std::fs::read_to_string(&self.postgres.dsn_file).map_err(|e| {
+                Error::usage(format!("postgres.dsn_file \"{}\" cannot be read: {e}", self.postgres.dsn_file))
+            })?;
+            return Ok(Secret::new(text.trim()));
+        }
+        Err(Error::usage("no database is configured: set STRATA_POSTGRES_DSN, postgres.dsn or postgres.dsn_file"))
+    }
+
+    /// The name leases are held under.
+    pub fn worker(&self) -> String {
+        if !self.worker.is_empty() {
+            return self.worker.clone();
+        }
+        let from_file = std::fs::read_to_string("/etc/hostname").map(|name| name.trim().to_owned());
+        from_file
+            .ok()
+            .or_else(|| std::env::var("HOSTNAME").ok())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "strata".to_owned())
+    }
+
+    /// Life of a lease.
+    pub fn lease_duration(&self) -> Duration {
+        Duration::from_millis(u64::from(self.lease.duration_ms))
+    }
+}

@@ -1,0 +1,78 @@
+//! Collects chunks into batches and has their partitions made, while the writer is busy with the batch before.
+//! Never: rows, the data transaction.
+
+use super::link::Link;
+use super::{Context, Table};
+use crate::batch::{Batch, Chunk, Layout};
+use crate::error::Result;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// A batch on its way to the writer. The permit says that the writer is busy, until it is dropped.
+pub struct Job {
+    /// What to write.
+    pub batch: Batch,
+    /// Where its rows go.
+    pub layout: Layout,
+    /// Held while it is written.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Runs until all readers have ended.
+pub async fn run(
+    context: Arc<Context>,
+    table: Arc<Table>,
+    mut chunks: mpsc::Receiver<Chunk>,
+    jobs: mpsc::Sender<Job>,
+) -> Result<()> {
+    let partitions = Link::new(context.database.clone());
+    let writer_idle = Arc::new(Semaphore::new(1));
+    let linger = Duration::from_millis(context.config.batch.linger_ms);
+    while let Some(first) = chunks.recv().await {
+        let mut batch = Batch::default();
+        batch.push(first);
+        let permit = collect(&context, &mut batch, &mut chunks, &writer_idle, Instant::now() + linger).await;
+        let range = batch.range();
+        let relation = table.plan.relation.as_str();
+        let layout = context
+            .insist("preparing the batch", || async { partitions.session().await?.prepare_batch(relation, range).await })
+            .await?;
+        // Stopped while the database is away: what was read is read again at the next start.
+        let Some(layout) = layout else { return Ok(()) };
+        let permit = match permit {
+            Some(permit) => permit,
+            None => match Arc::clone(&writer_idle).acquire_owned().await {
+                Ok(permit) => permit,
+                Err(_) => return Ok(()),
+            },
+        };
+        if jobs.send(Job { batch, layout, permit }).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Fills a batch up to its bounds, or until it has lingered and the writer has nothing to do.
+async fn collect(
+    context: &Context,
+    batch: &mut Batch,
+    chunks: &mut mpsc::Receiver<Chunk>,
+    writer_idle: &Arc<Semaphore>,
+    deadline: Instant,
+) -> Option<OwnedSemaphorePermit> {
+    let bounds = &context.config.batch;
+    while batch.rows() < bounds.rows && batch.weight() < bounds.bytes {
+        let idle = async {
+            tokio::time::sleep_until(deadline).await;
+            Arc::clone(writer_idle).acquire_owned().await
+        };
+        tokio::select! {
+            chunk = chunks.recv() => batch.push(chunk?),
+            permit = idle => return permit.ok(),
+        }
+    }
+    None
+}

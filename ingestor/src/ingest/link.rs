@@ -1,0 +1,75 @@
+//! A session that is opened again when it was lost, and the loop that waits for the database as long as it takes.
+//! Never: what is said over the session.
+
+use super::Context;
+use crate::error::{Error, Kind, Result};
+use crate::metrics::Metrics;
+use crate::postgres::{Database, Session};
+use crate::stop::Backoff;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// A session to be had at any time.
+pub struct Link {
+    database: Database,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    pub fn new(database: Database) -> Self {
+        Self { database, session: Mutex::new(None) }
+    }
+
+    /// The session; a new one where the last is gone. Once a process has run, a refused login is waited out like
+    /// any other absence of the database.
+    pub async fn session(&self) -> Result<Arc<Session>> {
+        let mut session = self.session.lock().await;
+        if let Some(open) = session.as_ref().filter(|open| !open.is_closed()) {
+            return Ok(Arc::clone(open));
+        }
+        *session = None;
+        let opened = Arc::new(self.database.connect().await.map_err(patient)?);
+        *session = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+/// Makes a refused login something to wait out.
+pub fn patient(error: Error) -> Error {
+    if error.kind == Kind::Usage { Error { kind: Kind::Retry, connection_lost: true, ..error } } else { error }
+}
+
+impl Context {
+    /// Tries until it works, waiting as long as the failure is of the kind that passes. `None`: stopped meanwhile.
+    pub(crate) async fn insist<T, F, Fut>(&self, what: &str, mut attempt: F) -> Result<Option<T>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let mut backoff = Backoff::default();
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) if error.kind == Kind::Retry => {
+                    if !self.wait(&mut backoff, what, &error).await {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error.while_doing(what)),
+            }
+        }
+    }
+
+    /// Waits for the next attempt; `false` when asked to stop meanwhile.
+    pub(crate) async fn wait(&self, backoff: &mut Backoff, what: &str, error: &Error) -> bool {
+        Metrics::add(&self.metrics.retries, 1);
+        let delay = backoff.next();
+        if backoff.attempts() > 2 {
+            tracing::warn!(error = %error, attempt = backoff.attempts(), "{what} failed, trying again");
+        } else {
+            tracing::debug!(error = %error, "{what} failed, trying again");
+        }
+        self.stop.sleep(delay).await
+    }
+}

@@ -1,0 +1,173 @@
+//! Reads one shard: fetches pages within Kinesis' limits, decodes them, hands chunks on. Holds one page at most.
+//! Never: transactions, other shards.
+
+use super::Context;
+use crate::batch::Chunk;
+use crate::decode::Decoder;
+use crate::error::{Kind, Result};
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::stop::Backoff;
+use crate::stream::{Page, Position, Stream, compare_sequence};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Why a reader ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The shard has ended; its last chunk is on its way.
+    Ended,
+    /// There was nothing more, and that was to be the end.
+    CaughtUp,
+    /// Another worker has the shard.
+    Lost,
+    /// The process is stopping.
+    Stopped,
+}
+
+/// Records asked for before anything is known of their size.
+const FIRST_LIMIT: u32 = 1_000;
+/// Records asked for at least.
+const LIMIT_MIN: u64 = 10;
+
+/// One shard's reading.
+pub struct Reader {
+    /// Shared parts.
+    pub context: Arc<Context>,
+    /// Stream.
+    pub stream: Arc<Stream>,
+    /// The right to read it.
+    pub lease: Arc<Lease>,
+    /// Decoder of the feed.
+    pub decoder: Decoder,
+    /// Where chunks go.
+    pub chunks: mpsc::Sender<Chunk>,
+    /// Where reading begins.
+    pub position: Position,
+}
+
+impl Reader {
+    /// Reads until the shard, the lease or the process ends.
+    pub async fn run(mut self) -> Result<Why> {
+        let context = Arc::clone(&self.context);
+        let settings = &context.config.kinesis;
+        let mut backoff = Backoff::default();
+        let mut iterator: Option<String> = None;
+        let mut record_bytes: u64 = 0;
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                () = context.stop.stopped() => return Ok(Why::Stopped),
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if self.lease.is_lost() {
+                return Ok(Why::Lost);
+            }
+            // Held from the call until the page is handed on: bounds the pages in memory.
+            let permit = tokio::select! {
+                () = context.stop.stopped() => return Ok(Why::Stopped),
+                permit = context.fetches.acquire() => permit,
+            };
+            let started = Instant::now();
+            let limit = match settings.page_bytes.checked_div(record_bytes) {
+                Some(limit) => limit.clamp(LIMIT_MIN, u64::from(settings.page_records)),
+                None => u64::from(FIRST_LIMIT.min(settings.page_records)),
+            };
+            let limit = u32::try_from(limit).unwrap_or(FIRST_LIMIT);
+            let fetched = tokio::select! {
+                () = context.stop.stopped() => return Ok(Why::Stopped),
+                fetched = self.fetch(&mut iterator, limit) => fetched,
+            };
+            let page = match fetched {
+                Ok(page) => page,
+                Err(error) if matches!(error.kind, Kind::Retry | Kind::Iterator) => {
+                    drop(permit);
+                    if error.kind == Kind::Iterator {
+                        iterator = None;
+                    }
+                    if !context.wait(&mut backoff, "reading a shard", &error).await {
+                        return Ok(Why::Stopped);
+                    }
+                    continue;
+                }
+                Err(error) if error.kind == Kind::GiveUpShard => {
+                    tracing::warn!(error = %error, shard = self.lease.shard, "gave the shard up");
+                    return Ok(Why::Lost);
+                }
+                Err(error) => return Err(error.while_doing(format!("reading {}", self.lease.shard))),
+            };
+            backoff.reset();
+            let (ended, behind_ms) = (page.next.is_none(), page.behind_ms);
+            iterator.clone_from(&page.next);
+            let (count, bytes) = self.hand_on(page).await;
+            drop(permit);
+            context.metrics.shard_read(&self.gauge(), behind_ms);
+            let Some(bytes) = bytes else { return Ok(Why::Stopped) };
+            if ended {
+                context.metrics.shard_left(&self.gauge());
+                return Ok(Why::Ended);
+            }
+            if count == 0 && behind_ms == 0 && context.options.until_caught_up {
+                return Ok(Why::CaughtUp);
+            }
+            if let Some(mean) = bytes.checked_div(count) {
+                record_bytes = if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
+            }
+            next = started + pause(settings, count, bytes, behind_ms);
+        }
+    }
+
+    fn gauge(&self) -> String {
+        format!("{}/{}/{}", self.lease.relation, self.stream.name, self.lease.shard)
+    }
+
+    async fn fetch(&self, iterator: &mut Option<String>, limit: u32) -> Result<Page> {
+        let kinesis = &self.context.kinesis;
+        let token = match iterator {
+            Some(token) => token,
+            None => iterator.insert(kinesis.iterator(&self.stream, &self.lease.shard, &self.position).await?),
+        };
+        kinesis.records(&self.stream, token, limit).await
+    }
+
+    /// Decodes a page and sends it; returns the number of records and their bytes, no bytes when nobody takes them.
+    async fn hand_on(&mut self, mut page: Page) -> (u64, Option<u64>) {
+        // An endpoint that delivers a record twice must not make it two rows.
+        if let Position::After(last) = &self.position {
+            page.records.retain(|record| compare_sequence(&record.sequence_number, last).is_gt());
+        }
+        let ended = page.next.is_none();
+        if page.records.is_empty() && !ended {
+            return (0, Some(0));
+        }
+        let count = page.records.len() as u64;
+        let bytes: usize = page.records.iter().map(|r| r.data.len()).sum();
+        let metrics = &self.context.metrics;
+        Metrics::add(&metrics.records, page.records.len());
+        Metrics::add(&metrics.bytes, bytes);
+        if let Some(last) = page.records.last() {
+            self.position = Position::After(last.sequence_number.clone());
+        }
+        let decoded = self.decoder.decode(&page.records);
+        let chunk = Chunk {
+            lease: Arc::clone(&self.lease),
+            records: page.records,
+            bytes: decoded.bytes.into(),
+            rows: decoded.rows,
+            rejects: decoded.rejects,
+            ended,
+        };
+        let sent = self.chunks.send(chunk).await;
+        (count, sent.ok().map(|()| bytes as u64))
+    }
+}
+
+/// How long a shard rests after a call.
+fn pause(settings: &crate::config::Kinesis, count: u64, bytes: u64, behind_ms: i64) -> Duration {
+    let interval =
+        if count == 0 && behind_ms == 0 { settings.idle_interval_ms } else { settings.poll_interval_ms };
+    let by_bytes = bytes.saturating_mul(1000).checked_div(settings.shard_bytes_per_second).unwrap_or(0);
+    Duration::from_millis(interval.max(by_bytes))
+}

@@ -1,0 +1,113 @@
+//! Everything that can be found wrong before anything starts: connections, streams, tables, columns. Shared by
+//! `ingest`, `check` and `try`. Never: starting anything, writing anything.
+
+use crate::config::{Config, Feed, Start};
+use crate::decode::plan::{CatalogTable, Mapping, TablePlan, plan};
+use crate::error::{Error, Kind, Result};
+use crate::kinesis::Kinesis;
+use crate::postgres::{Database, Session};
+use crate::stop::{Backoff, Stop};
+use crate::stream::Stream;
+use std::sync::Arc;
+
+/// A feed whose stream exists.
+#[derive(Debug, Clone)]
+pub struct FeedSetup {
+    /// Its stream; `None` where streams were not asked for.
+    pub stream: Option<Stream>,
+    /// Where reading begins at the first start.
+    pub start: Start,
+    /// Where its columns lie.
+    pub mapping: Arc<Mapping>,
+}
+
+/// A table and its feeds.
+#[derive(Debug)]
+pub struct TableSetup {
+    /// As the catalog tells it.
+    pub catalog: CatalogTable,
+    /// What is written.
+    pub plan: Arc<TablePlan>,
+    /// Accepted event times now.
+    pub accepted: (i64, i64),
+    /// What feeds it.
+    pub feeds: Vec<FeedSetup>,
+}
+
+/// All that was found.
+pub struct Setup {
+    /// Client.
+    pub kinesis: Kinesis,
+    /// Database.
+    pub database: Database,
+    /// Tables.
+    pub tables: Vec<TableSetup>,
+}
+
+/// Finds streams and tables; waits for endpoints that are not there yet. `None`: stopped meanwhile.
+pub async fn setup(config: &Config, stop: &Stop) -> Result<Option<Setup>> {
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match attempt(config).await {
+            Ok(setup) => return Ok(Some(setup)),
+            Err(error) if error.kind != Kind::Retry => return Err(error),
+            Err(error) => error,
+        };
+        tracing::warn!(error = %error, "cannot start yet, trying again");
+        if !stop.sleep(backoff.next()).await {
+            return Ok(None);
+        }
+    }
+}
+
+async fn attempt(config: &Config) -> Result<Setup> {
+    let database = Database::new(config)?;
+    let feeds = config.feeds()?;
+    let kinesis = Kinesis::new(&config.kinesis).await?;
+    let mut streams = Vec::new();
+    for feed in feeds {
+        streams.push(Some(kinesis.describe(&feed.stream).await?));
+    }
+    let session = database.connect().await?;
+    let tables = setup_tables(&session, feeds, &streams).await?;
+    Ok(Setup { kinesis, database, tables })
+}
+
+/// Plans the tables of some feeds, each table once.
+pub async fn setup_tables(
+    session: &Session,
+    feeds: &[Feed],
+    streams: &[Option<Stream>],
+) -> Result<Vec<TableSetup>> {
+    let mut found: Vec<(CatalogTable, (i64, i64), Vec<usize>)> = Vec::new();
+    for (i, feed) in feeds.iter().enumerate() {
+        let (catalog, accepted) = session.table(&feed.relation).await?;
+        match found.iter_mut().find(|(known, ..)| known.relation == catalog.relation) {
+            None => found.push((catalog, accepted, vec![i])),
+            Some((known, _, members)) => {
+                if members.iter().any(|m| streams[*m].is_some() && streams[*m] == streams[i]) {
+                    return Err(Error::usage(format!(
+                        "stream \"{}\" feeds table {} twice",
+                        feed.stream, known.relation
+                    )));
+                }
+                members.push(i);
+            }
+        }
+    }
+    let mut tables = Vec::new();
+    for (catalog, accepted, members) in found {
+        let of_table: Vec<&Feed> = members.iter().map(|m| &feeds[*m]).collect();
+        let (plan, mappings) = plan(&catalog, &of_table)?;
+        let mut table = TableSetup { catalog, plan: Arc::new(plan), accepted, feeds: Vec::new() };
+        for (member, mapping) in members.into_iter().zip(mappings) {
+            table.feeds.push(FeedSetup {
+                stream: streams[member].clone(),
+                start: feeds[member].start()?,
+                mapping: Arc::new(mapping),
+            });
+        }
+        tables.push(table);
+    }
+    Ok(tables)
+}

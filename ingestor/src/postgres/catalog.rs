@@ -1,0 +1,143 @@
+//! What the catalog says about event tables, and the calls that keep them going: partitions, rollups.
+//! Never: rows, leases.
+
+use super::Session;
+use super::types::{Micros, Uuid};
+use crate::batch::{Layout, Leaf};
+use crate::decode::plan::{CatalogColumn, CatalogTable};
+use crate::error::{Error, Kind, Result};
+
+/// The window of event times a table accepts, both ends included.
+pub type Accepted = (i64, i64);
+
+impl Session {
+    /// A table as the catalog tells it, and its accepted window now. An unknown one is answered with those there are.
+    pub async fn table(&self, relation: &str) -> Result<(CatalogTable, Accepted)> {
+        let client = &self.client;
+        let names = "SELECT format('%I.%I', n.nspname, c.relname), t.table_uuid, t.time_column::text, \
+                            t.accept_lower, t.accept_upper \
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, \
+                          LATERAL strata._ingest_table(c.oid::regclass) AS t \
+                     WHERE c.oid = $1::text::regclass";
+        let row = match client.query_opt(names, &[&relation]).await.map_err(|e| self.failed(&e)) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Err(self.unknown_table(relation).await),
+            Err(error) => return Err(self.explain(relation, error).await),
+        };
+        let uuid: Uuid = row.get(1);
+        let (lower, upper): (Option<Micros>, Option<Micros>) = (row.get(3), row.get(4));
+        let columns = "SELECT column_id, name::text, type, type_name, typmod, not_null, is_generated \
+                       FROM strata._ingest_columns($1::text::regclass) ORDER BY column_id";
+        let columns = client.query(columns, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        let columns = columns
+            .iter()
+            .map(|row| CatalogColumn {
+                id: row.get(0),
+                name: row.get(1),
+                type_oid: row.get(2),
+                type_name: row.get(3),
+                typmod: row.get(4),
+                not_null: row.get(5),
+                is_generated: row.get(6),
+            })
+            .collect();
+        let table = CatalogTable { relation: row.get(0), table: uuid.0, time_column: row.get(2), columns };
+        Ok((table, (lower.map_or(i64::MIN, |m| m.0), upper.map_or(i64::MAX, |m| m.0))))
+    }
+
+    /// The window of event times a table accepts now.
+    async fn accepted(&self, relation: &str) -> Result<Accepted> {
+        let sql = "SELECT accept_lower, accept_upper FROM strata._ingest_table($1::text::regclass)";
+        let row = self.client.query_one(sql, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        let (lower, upper): (Option<Micros>, Option<Micros>) = (row.get(0), row.get(1));
+        Ok((lower.map_or(i64::MIN, |m| m.0), upper.map_or(i64::MAX, |m| m.0)))
+    }
+
+    /// What is wrong, when asking about a table failed.
+    async fn explain(&self, relation: &str, error: Error) -> Error {
+        match error.code.as_deref() {
+            // Undefined table, schema or function, wrong name, and our own refusals.
+            Some("42P01" | "3F000" | "42602" | "22023") => self.unknown_table(relation).await,
+            Some("42883") => {
+                Error::usage("the database has no extension pg_strata; run CREATE EXTENSION pg_strata")
+            }
+            Some("42501") => Error::new(
+                Kind::Usage,
+                format!("{}; let its owner run SELECT strata.grant_ingest('{relation}', …)", error.message),
+            ),
+            Some(code) if code.starts_with("ST") => self.unknown_table(relation).await,
+            _ => error,
+        }
+    }
+
+    async fn unknown_table(&self, relation: &str) -> Error {
+        let existing = self.event_tables().await.unwrap_or_default();
+        let existing =
+            if existing.is_empty() { "there is none".to_owned() } else { format!("there are {}", existing.join(", ")) };
+        Error::usage(format!("\"{relation}\" is not an event table: {existing}"))
+    }
+
+    /// Names of the event tables this role may see.
+    pub async fn event_tables(&self) -> Result<Vec<String>> {
+        let rows = self
+            .client
+            .query("SELECT relation::text FROM strata.event_tables ORDER BY 1", &[])
+            .await
+            .map_err(|e| self.failed(&e))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Makes the partitions that event times between two need, in a transaction of its own, and tells which there are.
+    pub async fn prepare_batch(&self, relation: &str, range: Option<(i64, i64)>) -> Result<Layout> {
+        let Some((lower, upper)) = range else {
+            return Ok(Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX) });
+        };
+        let sql = "SELECT partition_oid, partition_lower, partition_upper, accept_lower, accept_upper \
+                   FROM strata._prepare_batch($1::text::regclass, $2, $3)";
+        let rows = self
+            .client
+            .query(sql, &[&relation, &Micros(lower), &Micros(upper)])
+            .await
+            .map_err(|e| self.failed(&e).while_doing("making partitions"))?;
+        let mut layout = Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX) };
+        for row in &rows {
+            let bound = |i: usize, open: i64| row.get::<_, Option<Micros>>(i).map_or(open, |m| m.0);
+            layout.accepted = (bound(3, i64::MIN), bound(4, i64::MAX));
+            if let Some(oid) = row.get::<_, Option<u32>>(0) {
+                layout.leaves.push(Leaf { oid, lower: bound(1, i64::MIN), upper: bound(2, i64::MAX) });
+            }
+        }
+        if rows.is_empty() {
+            // All times lie where there is no partition; the window tells those outside it from the others.
+            layout.accepted = self.accepted(relation).await?;
+        }
+        layout.leaves.sort_by_key(|leaf| leaf.lower);
+        Ok(layout)
+    }
+
+    /// Rollups over a table.
+    pub async fn rollups_of(&self, relation: &str) -> Result<Vec<String>> {
+        let sql = "SELECT rollup::text FROM strata.rollups WHERE source = $1::text::regclass ORDER BY 1";
+        let rows = self.client.query(sql, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Folds a rollup's pending batches in; returns how many.
+    pub async fn refresh_rollup(&self, rollup: &str) -> Result<i64> {
+        let sql = "SELECT strata.refresh_rollup($1::text::regclass)::bigint";
+        let row = self.client.query_one(sql, &[&rollup]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get::<_, Option<i64>>(0).unwrap_or_default())
+    }
+
+    /// Makes partitions ahead for one table.
+    pub async fn maintain_partitions(&self, relation: &str) -> Result<()> {
+        let sql = "CALL strata.maintain_partitions($1::text::regclass)";
+        self.client.execute(sql, &[&relation]).await.map(drop).map_err(|e| self.failed(&e))
+    }
+
+    /// Version of the extension.
+    pub async fn version(&self) -> Result<String> {
+        let row = self.client.query_one("SELECT strata.version()::text", &[]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
+    }
+}

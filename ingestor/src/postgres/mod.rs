@@ -1,0 +1,174 @@
+//! The only place that names the database driver: sessions here, statements in the modules below.
+//! Never: DDL, decisions about what to do after an error (its kind says that).
+
+pub mod catalog;
+pub mod leases;
+pub mod types;
+pub mod views;
+pub mod write;
+
+use crate::config::{Config, Secret};
+use crate::error::{Error, Kind, Result, kind_of_sqlstate};
+use std::error::Error as _;
+use std::time::Duration;
+use tokio_postgres::error::ErrorPosition;
+use tokio_postgres::{Client, NoTls};
+
+/// How to reach the database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    dsn: Secret,
+    connect_timeout: Duration,
+    idle_in_transaction_timeout_ms: u64,
+}
+
+/// One session. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+}
+
+impl Database {
+    /// Reads the configuration; connects to nothing.
+    pub fn new(config: &Config) -> Result<Self> {
+        let database = Self {
+            dsn: config.dsn()?,
+            connect_timeout: Duration::from_millis(config.postgres.connect_timeout_ms),
+            idle_in_transaction_timeout_ms: config.postgres.idle_in_transaction_timeout_ms,
+        };
+        database.settings()?;
+        Ok(database)
+    }
+
+    fn settings(&self) -> Result<tokio_postgres::Config> {
+        // The driver's message names a keyword at most; the connection string is never repeated.
+        let mut settings: tokio_postgres::Config = self
+            .dsn
+            .reveal()
+            .parse()
+            .map_err(|e: tokio_postgres::Error| Error::usage(format!("the connection string is not valid: {}", cause(&e))))?;
+        if settings.get_application_name().is_none() {
+            settings.application_name("strata");
+        }
+        if settings.get_connect_timeout().is_none() {
+            settings.connect_timeout(self.connect_timeout);
+        }
+        if settings.get_tcp_user_timeout().is_none() {
+            settings.tcp_user_timeout(Duration::from_secs(30));
+        }
+        settings.keepalives_idle(Duration::from_secs(30));
+        Ok(settings)
+    }
+
+    /// Opens a session.
+    pub async fn connect(&self) -> Result<Session> {
+        let settings = self.settings()?;
+        let (client, connection) = tokio::time::timeout(self.connect_timeout, settings.connect(NoTls))
+            .await
+            .map_err(|_| Error { connection_lost: true, ..Error::new(Kind::Retry, "connecting to the database timed out") })?
+            .map_err(|e| failure(&e).while_doing("connecting to the database"))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = cause(&error), "connection ended");
+            }
+        });
+        let session = Session { client };
+        let timeout = self.idle_in_transaction_timeout_ms;
+        session
+            .run(&format!("SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning"))
+            .await?;
+        Ok(session)
+    }
+}
+
+impl Session {
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs statements without parameters and results.
+    pub async fn run(&self, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(|e| self.failed(&e))
+    }
+
+    /// The kind of a failure, knowing whether the connection went with it.
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        let mut failure = failure(error);
+        failure.connection_lost |= self.client.is_closed();
+        failure
+    }
+}
+
+/// A failure of the driver as an error of ours: the one place where this happens.
+fn failure(error: &tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        // No SQLSTATE: the network, or a connection that is closed. Anything else is a bug of ours.
+        let text = cause(error);
+        let lost = error.is_closed() || error.source().is_some_and(|s| s.is::<std::io::Error>()) || text.contains("connect") || text.contains("timed out") || text.contains("timeout");
+        let kind = if lost { Kind::Retry } else { Kind::End };
+        return Error { connection_lost: lost, ..Error::new(kind, text) };
+    };
+    let code = db.code().code();
+    let mut message = db.message().to_owned();
+    if let Some(detail) = db.detail() {
+        message = format!("{message} ({detail})");
+    }
+    if let Some(hint) = db.hint() {
+        message = format!("{message}; {hint}");
+    }
+    if let Some(ErrorPosition::Internal { query, .. }) = db.position() {
+        tracing::debug!(query, "error inside");
+    }
+    let place = db.where_().and_then(copy_place);
+    Error {
+        kind: kind_of_sqlstate(code),
+        message,
+        code: Some(code.to_owned()),
+        line: place.as_ref().map(|(line, _)| *line),
+        column: db.column().map(str::to_owned).or(place.and_then(|(_, column)| column)),
+        connection_lost: matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") || code.starts_with("08"),
+    }
+}
+
+/// Line and column of an error's context, `COPY events, line 12, column amount`. The words are translated by the
+/// server's locale, the numbers are not.
+fn copy_place(context: &str) -> Option<(u64, Option<String>)> {
+    let line = context.lines().find_map(|line| line.strip_prefix("COPY "))?;
+    let (_, after) = line.split_once(", ")?;
+    let at = after.find(|c: char| c.is_ascii_digit())?;
+    let digits = &after[at..];
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let column = digits[end..].strip_prefix(", ").and_then(|rest| {
+        let name = rest.split_once(' ').map_or(rest, |(_, name)| name);
+        let name = name.split(':').next().unwrap_or(name).trim().trim_matches('"');
+        (!name.is_empty()).then(|| name.to_owned())
+    });
+    Some((digits[..end].parse().ok()?, column))
+}
+
+/// An error with its causes; the driver's own text leaves them out.
+fn cause(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_from_the_context() {
+        assert_eq!(copy_place("COPY bt, line 2, column p"), Some((2, Some("p".to_owned()))));
+        assert_eq!(copy_place("COPY u, line 3"), Some((3, None)));
+        assert_eq!(copy_place("COPY ev, line 14: \"x, 1\""), Some((14, None)));
+        assert_eq!(copy_place("COPY ev, Zeile 7, Spalte p: \"1\""), Some((7, Some("p".to_owned()))));
+        assert_eq!(copy_place("SQL statement \"x\"\nCOPY ev, line 5"), Some((5, None)));
+        assert_eq!(copy_place("PL/pgSQL function f() line 3 at RAISE"), None);
+    }
+}

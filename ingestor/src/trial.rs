@@ -1,0 +1,121 @@
+//! `strata try`: what would become of records. Reads the table's columns and writes nothing. Never: streams.
+
+use crate::cli::Try;
+use crate::config::Config;
+use crate::decode::encode::event_time;
+use crate::decode::plan::TablePlan;
+use crate::decode::{Decoded, Decoder};
+use crate::error::{Error, Kind, Result};
+use crate::ingest::setup_tables;
+use crate::postgres::Database;
+use crate::print;
+use crate::stream::Record;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::sync::Arc;
+use strata_core::encoding::Tag;
+use strata_core::time::format_timestamptz;
+
+/// Prints one JSON object for each record and feed; ends with 3 when one would be a dead letter.
+pub async fn run(config: &Config, options: &Try) -> Result<()> {
+    // No stream is needed to try a record.
+    let mut config = config.clone();
+    config.feeds.iter_mut().filter(|f| f.stream.is_empty()).for_each(|f| f.stream = "-".to_owned());
+    let feeds = config.feeds()?;
+    let session = Database::new(&config)?.connect().await?;
+    let tables = setup_tables(&session, feeds, &vec![None; feeds.len()]).await?;
+    let records = read(options)?;
+    let mut dead = 0;
+    for table in &tables {
+        for feed in &table.feeds {
+            let max = config.batch.record_bytes_max;
+            let mut decoder = Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), max);
+            for (number, record) in (1..).zip(&records) {
+                let decoded = decoder.decode(std::slice::from_ref(record));
+                let mut answer = describe(&table.plan, &decoded, table.accepted);
+                dead += usize::from(answer.contains_key("dead_letter"));
+                answer.insert("record".to_owned(), json!(number));
+                print(&format!("{}\n", Value::Object(answer)))?;
+            }
+        }
+    }
+    if dead > 0 {
+        return Err(Error::new(Kind::Check, format!("{dead} of {} records would be dead letters", records.len())));
+    }
+    Ok(())
+}
+
+fn read(options: &Try) -> Result<Vec<Record>> {
+    let mut data = Vec::new();
+    match options.file.as_deref().filter(|f| f.as_os_str() != "-") {
+        Some(file) => {
+            let refused = |e| Error::usage(format!("{} cannot be read: {e}", file.display()));
+            data = std::fs::read(file).map_err(refused)?;
+        }
+        None => {
+            std::io::stdin().lock().read_to_end(&mut data).map_err(|e| Error::end(format!("cannot read: {e}")))?;
+        }
+    }
+    let record = |data: &[u8]| Record { data: data.to_vec(), ..Record::default() };
+    if options.whole {
+        return Ok(vec![record(&data)]);
+    }
+    Ok(data.split(|b| *b == b'\n').filter(|line| !line.is_empty()).map(record).collect())
+}
+
+fn describe(plan: &TablePlan, decoded: &Decoded, accepted: (i64, i64)) -> Map<String, Value> {
+    let mut answer = Map::new();
+    answer.insert("relation".to_owned(), json!(plan.relation));
+    if let Some(reject) = decoded.rejects.first() {
+        let letter = json!({"reason": reject.reason, "sqlstate": reject.sqlstate, "column": reject.column});
+        answer.insert("dead_letter".to_owned(), letter);
+    } else if let Some(row) = decoded.rows.first() {
+        if row.time < accepted.0 || row.time > accepted.1 {
+            let reason = format!("event time is outside the accepted window: {}", format_timestamptz(row.time));
+            answer.insert("dead_letter".to_owned(), json!({"reason": reason, "sqlstate": "23514"}));
+        } else {
+            answer.insert("row".to_owned(), Value::Object(values(plan, &decoded.bytes)));
+        }
+    }
+    answer
+}
+
+/// The columns of an encoded row, as a person reads them.
+fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
+    let mut rest = row.get(2..).unwrap_or_default();
+    let mut values = Map::new();
+    for column in &plan.columns {
+        let Some((head, after)) = rest.split_first_chunk::<4>() else { break };
+        let length = usize::try_from(i32::from_be_bytes(*head)).ok();
+        let (value, after) = after.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
+        values.insert(column.name.clone(), if length.is_some() { text(column.tag, value) } else { Value::Null });
+        rest = after;
+    }
+    values
+}
+
+fn text(tag: Tag, value: &[u8]) -> Value {
+    let hex = || value.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let number = || value.iter().fold(if value.first() > Some(&127) { -1_i64 } else { 0 }, |n, b| (n << 8) | i64::from(*b));
+    match tag {
+        Tag::Bool => json!(value == [1]),
+        Tag::Int2 | Tag::Int4 | Tag::Int8 => json!(number()),
+        Tag::Float4 => json!(f32::from_bits(u32::try_from(number() & 0xffff_ffff).unwrap_or_default())),
+        Tag::Float8 => json!(f64::from_bits(number().cast_unsigned())),
+        Tag::Numeric => json!(strata_core::numeric::to_text(value).unwrap_or_else(|_| hex())),
+        Tag::Uuid => {
+            let hex = hex();
+            let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
+            json!(parts.join("-"))
+        }
+        Tag::Date => json!(format_timestamptz(event_time(tag, value)).split('T').next()),
+        Tag::Timestamp => json!(format_timestamptz(number()).trim_end_matches('Z')),
+        Tag::TimestampTz => json!(format_timestamptz(number())),
+        Tag::Time => json!(
+            format_timestamptz(number()).split_once('T').map(|(_, time)| time.trim_end_matches('Z').to_owned())
+        ),
+        Tag::Jsonb => serde_json::from_slice(value.get(1..).unwrap_or_default()).unwrap_or_else(|_| json!(hex())),
+        Tag::Bytea | Tag::Inet | Tag::Cidr => json!(hex()),
+        _ => json!(String::from_utf8_lossy(value)),
+    }
+}
