@@ -5,6 +5,7 @@
 
 mod copy;
 mod encoding;
+mod formats;
 mod jsonb;
 mod merkle;
 mod numeric;

@@ -1,7 +1,9 @@
 use crate::zones::{Tz, ZONES, instant, us};
 use proptest::prelude::*;
 use strata_core::time::{parse_date, parse_timestamp, parse_timestamptz};
-use strata_core::time_bucket::{BucketError, Utc, Width, date_bucket, time_bucket, timestamp_bucket};
+use strata_core::time_bucket::{
+    BucketError, Span, Utc, Width, Zone, date_bucket, time_bucket, timestamp_bucket,
+};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -112,6 +114,11 @@ fn where_clocks_change() {
         ("America/St_Johns", days(1), "2010-11-07T02:30:30Z", "2010-11-07T02:30:00Z"),
         ("America/St_Johns", days(1), "2010-11-07T03:00:00Z", "2010-11-07T02:30:00Z"),
         ("America/St_Johns", days(1), "2010-11-07T02:29:59Z", "2010-11-06T02:30:00Z"),
+        // Back at the very stroke of midnight, which is not shown: an hour more of the day.
+        ("America/Sao_Paulo", days(1), "2018-02-18T01:59:59Z", "2018-02-17T02:00:00Z"),
+        ("America/Sao_Paulo", days(1), "2018-02-18T02:00:00Z", "2018-02-17T02:00:00Z"),
+        ("America/Sao_Paulo", days(1), "2018-02-18T02:59:59Z", "2018-02-17T02:00:00Z"),
+        ("America/Sao_Paulo", days(1), "2018-02-18T03:00:00Z", "2018-02-18T03:00:00Z"),
         // 2011-12-30 did not happen.
         ("Pacific/Apia", days(1), "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z"),
         ("Pacific/Apia", days(1), "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z"),
@@ -142,6 +149,36 @@ fn where_clocks_change() {
             parse_timestamptz(start).map_err(|_| BucketError::OutOfRange),
             "{zone} {width:?} {ts}"
         );
+    }
+}
+
+/// A made-up zone: offsets in hours, and from when.
+struct Steps(&'static [(i64, i32)]);
+
+impl Zone for Steps {
+    fn span_at(&self, us: i64) -> Span {
+        let next = self.0.partition_point(|(from, _)| from * HOUR <= us);
+        let hours = next.checked_sub(1).map_or(0, |at| self.0[at].1);
+        Span { offset: hours * 3600, until: self.0.get(next).map_or(i64::MAX, |(from, _)| from * HOUR) }
+    }
+}
+
+#[test]
+fn the_last_of_several_changes_counts() {
+    let zone = Steps(&[(10, 1), (12, 0), (14, 0)]);
+    for (ts, start) in [(9, 8), (10, 10), (11, 10), (12, 12), (15, 12), (16, 16)] {
+        let bucket = time_bucket(micros(8 * HOUR), ts * HOUR, &zone, None);
+        assert_eq!(bucket, Ok(start * HOUR), "{ts}");
+    }
+    // A clock put back twice still shows the day before; both its midnights belong to the first.
+    let zone = Steps(&[(0, 2), (23, 1), (24, 0), (25, -1)]);
+    for ts in [22, 23, 24, 25, 26, 30] {
+        assert_eq!(time_bucket(days(1), ts * HOUR, &zone, None), Ok(22 * HOUR), "{ts}");
+    }
+    // Offsets of nearly a day, either way.
+    let zone = Steps(&[(-100, 23), (0, -23)]);
+    for (ts, start) in [(-1, -23), (0, -23), (45, -23), (46, -23), (47, 47)] {
+        assert_eq!(time_bucket(days(1), ts * HOUR, &zone, None), Ok(start * HOUR), "{ts}");
     }
 }
 
@@ -182,6 +219,7 @@ fn refusals() {
     assert_eq!(time_bucket(days(1), first - 1, &Utc, None), Err(BucketError::OutOfRange));
     assert_eq!(time_bucket(micros(1), end - 1, &Utc, None), Ok(end - 1));
     assert_eq!(time_bucket(micros(1), end, &Utc, None), Err(BucketError::OutOfRange));
+    assert_eq!(time_bucket(days(2), end, &Utc, Some(end - 1)), Err(BucketError::OutOfRange));
     for extreme in [micros(i64::MAX), months(i32::MAX), days(100_000_000)] {
         for ts in [first, end - 1] {
             let _ =

@@ -8,8 +8,8 @@ use strata_core::time_bucket::{Span, Zone};
 pub const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// Zones with a story: half an hour, a day skipped, clocks back over midnight, gaps at midnight, two hours at a time,
-/// changes twice around Ramadan, one minute past midnight.
-pub const ZONES: [&str; 11] = [
+/// changes twice around Ramadan, one minute past midnight, back at the stroke of midnight.
+pub const ZONES: [&str; 12] = [
     "America/St_Johns",
     "America/Havana",
     "Asia/Amman",
@@ -21,6 +21,7 @@ pub const ZONES: [&str; 11] = [
     "America/New_York",
     "Africa/Casablanca",
     "Antarctica/Troll",
+    "America/Sao_Paulo",
 ];
 
 pub struct Tz(pub TimeZone);

@@ -1,0 +1,138 @@
+//! docs/formats.md against the code, and its examples of values against the server.
+
+use crate::support::{hex, jsonb_text, unhex};
+use strata_core::encoding::{RowHasher, Tag, strip_padding, tag_of_type};
+use strata_core::jsonb::{DEPTH_MAX, canonical};
+use strata_core::merkle::{Hash, leaf_hash, root, sorted_root};
+use strata_core::numeric;
+
+const DOCUMENT: &str = include_str!("../../../../docs/formats.md");
+/// Made by the server; the query is beside it.
+const STORED: &str = include_str!("../data/values.tsv");
+
+/// The lines of the fenced block of this language.
+fn block(language: &str) -> Vec<&'static str> {
+    let (_, after) = DOCUMENT.split_once(&format!("```{language}\n")).unwrap();
+    after.split_once("```").unwrap().0.lines().collect()
+}
+
+/// The bytes of lines of digits, up to the remark two spaces or a word begins.
+fn bytes(lines: &[&str]) -> Vec<u8> {
+    let digits = |line: &&str| -> String {
+        line.split(' ')
+            .take_while(|word| word.len() % 2 == 0 && word.bytes().all(|b| b.is_ascii_hexdigit()))
+            .collect()
+    };
+    unhex(&lines.iter().map(digits).collect::<String>())
+}
+
+fn hash(line: &str) -> Hash {
+    bytes(&[line]).try_into().unwrap()
+}
+
+struct Example {
+    tag: u8,
+    kind: &'static str,
+    value: &'static str,
+    bytes: Vec<u8>,
+}
+
+fn examples() -> Vec<Example> {
+    let (_, table) = DOCUMENT.split_once("| tag | type |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let [_, tag, kind, _, value, bytes, _] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let code = |cell: &'static str| cell.trim().trim_matches('`');
+        Example {
+            tag: tag.trim().parse().unwrap(),
+            kind: kind.trim(),
+            value: code(value),
+            bytes: unhex(code(bytes)),
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn values_are_encoded_as_the_server_sends_them() {
+    let examples = examples();
+    assert_eq!(examples.iter().map(|example| example.tag).collect::<Vec<_>>(), (0..=22).collect::<Vec<u8>>());
+    assert_eq!(STORED.lines().count(), 22);
+    for line in STORED.lines() {
+        let [kind, oid, value, wire] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let example = examples.iter().find(|example| example.kind == kind && example.value == value);
+        let example = example.unwrap_or_else(|| panic!("the document lacks {line}"));
+        let wire = unhex(wire);
+        let tag = tag_of_type(oid.parse().unwrap()).unwrap();
+        let expected = match tag {
+            Tag::Bpchar => strip_padding(&wire).to_vec(),
+            Tag::Jsonb => canonical(std::str::from_utf8(&wire[1..]).unwrap()).unwrap(),
+            _ => wire,
+        };
+        assert_eq!((example.tag, &example.bytes), (tag as u8, &expected), "{kind}");
+    }
+    let number = examples.iter().find(|example| example.kind == "numeric").unwrap();
+    assert_eq!(numeric::parse(number.value, None).unwrap(), number.bytes);
+}
+
+#[test]
+fn jsonb_has_the_documented_bytes() {
+    let [text, expected] = block("jsonb")[..] else { panic!("two lines") };
+    assert_eq!(hex(&canonical(text).unwrap()), expected);
+    assert_eq!(jsonb_text(&unhex(expected)), r#"{"a": 1.0, "b": [null, "é"]}"#);
+    assert!(DOCUMENT.contains("nesting deeper than 1,000") && DEPTH_MAX == 1000);
+}
+
+#[test]
+fn the_row_has_the_documented_leaf() {
+    let row = bytes(&block("row"));
+    let documented = hash(block("leaf")[0]);
+    let (head, mut rest) = row.split_at(18);
+    assert_eq!(head[..2], [0, 1]);
+    assert_eq!(leaf_hash(&row[1..]), documented);
+    let mut hasher = RowHasher::new(head[2..].try_into().unwrap());
+    let mut columns = Vec::new();
+    while let [i0, i1, i2, i3, tag, l0, l1, l2, l3, ..] = *rest {
+        let (id, length) = (u32::from_be_bytes([i0, i1, i2, i3]), u32::from_be_bytes([l0, l1, l2, l3]));
+        let (value, after) = rest[9..].split_at(length as usize);
+        match tag {
+            0 => hasher.null(id),
+            4 => hasher.column(id, Tag::Int8, value),
+            7 => hasher.column(id, Tag::Numeric, value),
+            22 => hasher.column(id, Tag::Jsonb, value),
+            _ => panic!("tag {tag}"),
+        }
+        columns.push((id, tag, hex(value)));
+        rest = after;
+    }
+    assert!(rest.is_empty());
+    assert_eq!(hasher.finish(), documented);
+    // The values are those of the other examples.
+    let number = hex(&examples().into_iter().find(|example| example.kind == "numeric").unwrap().bytes);
+    let tree = block("jsonb")[1].to_string();
+    assert_eq!(
+        columns,
+        [(1, 4, "000000000000002a".into()), (3, 7, number), (4, 0, String::new()), (7, 22, tree)]
+    );
+}
+
+#[test]
+fn the_batch_has_the_documented_checksum() {
+    let lines = block("batch");
+    let (leaves, checksum) = lines.split_at(3);
+    let mut leaves: Vec<Hash> = leaves.iter().map(|line| hash(line)).collect();
+    let table = bytes(&block("row")[2..3]).try_into().unwrap();
+    let mut hasher = RowHasher::new(table);
+    let of_one_column = |value: i64| {
+        hasher.column(1, Tag::Int8, &value.to_be_bytes());
+        hasher.finish()
+    };
+    let others: Vec<Hash> = [43, 44].map(of_one_column).into();
+    assert_eq!(leaves[0], hash(block("leaf")[0]));
+    assert_eq!(leaves[1..], others);
+    assert!(!leaves.is_sorted(), "an example that shows sorting matters");
+    assert_ne!(root(&leaves), hash(checksum[0]));
+    assert_eq!(sorted_root(&mut leaves), hash(checksum[0]));
+}
