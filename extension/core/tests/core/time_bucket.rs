@@ -176,8 +176,8 @@ fn the_last_of_several_changes_counts() {
         assert_eq!(time_bucket(days(1), ts * HOUR, &zone, None), Ok(22 * HOUR), "{ts}");
     }
     // Offsets of nearly a day, either way.
-    let zone = Steps(&[(-100, 23), (0, -23)]);
-    for (ts, start) in [(-1, -23), (0, -23), (45, -23), (46, -23), (47, 47)] {
+    let zone = Steps(&[(-100, 23), (5, -23)]);
+    for (ts, start) in [(0, -23), (1, 1), (5, 1), (30, 1), (70, 1), (71, 71)] {
         assert_eq!(time_bucket(days(1), ts * HOUR, &zone, None), Ok(start * HOUR), "{ts}");
     }
 }
