@@ -137,11 +137,14 @@ impl<'a> Rest<'a> {
 
     fn fraction(&mut self) -> Result<i64, TimeError> {
         let digits = self.digits();
-        let value: f64 = match digits.len() {
-            0 => return Err(TimeError::Syntax),
-            1..=6 => return format!("{digits:0<6}").parse().map_err(|_| TimeError::Syntax),
-            _ => format!("0.{digits}").parse().map_err(|_| TimeError::Syntax)?,
-        };
+        if digits.is_empty() {
+            return Err(TimeError::Syntax);
+        }
+        if digits.len() <= 6 {
+            let padded = digits.bytes().chain(std::iter::repeat(b'0')).take(6);
+            return Ok(padded.fold(0, |us, digit| us * 10 + i64::from(digit - b'0')));
+        }
+        let value: f64 = format!("0.{digits}").parse().map_err(|_| TimeError::Syntax)?;
         // Floats as the server uses them, or the last digit would sometimes differ. Between 0 and 1,000,000.
         #[allow(clippy::cast_possible_truncation)]
         Ok((value * 1e6).round_ties_even() as i64)
