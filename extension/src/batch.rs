@@ -141,6 +141,13 @@ fn raise_sequence(sequence: pg_sys::Oid, at_least: i64) -> bool {
     true
 }
 
+/// `strata._next_xid() RETURNS xid8`
+#[pg_extern(sql = false)]
+fn next_xid() -> i64 {
+    // SAFETY: reads shared memory under its lock. An xid8 is passed as a 64-bit integer.
+    unsafe { pg_sys::ReadNextFullTransactionId().value.cast_signed() }
+}
+
 /// Ends open batches, and permits, with their (sub)transactions.
 pub fn register_callbacks() {
     // SAFETY: registered once per backend, from _PG_init; the callbacks never leave the library.

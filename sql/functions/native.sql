@@ -109,3 +109,9 @@ CREATE FUNCTION strata._build() RETURNS text
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'build_wrapper';
 COMMENT ON FUNCTION strata._build() IS 'Version and target of the library.';
+
+CREATE FUNCTION strata._next_xid() RETURNS xid8
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'next_xid_wrapper';
+COMMENT ON FUNCTION strata._next_xid() IS
+'The next transaction id to be given out: every transaction that has one by now is below it.';

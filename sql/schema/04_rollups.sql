@@ -19,9 +19,10 @@ CREATE TABLE strata._rollup_progress (
     folded int8multirange NOT NULL DEFAULT '{}',
     -- every id at or below is in the set or was never committed
     horizon bigint NOT NULL DEFAULT 0,
-    -- ids at or below candidate are decided once a snapshot's xmin has passed candidate_xmax
+    -- ids at or below candidate were drawn by transactions below candidate_xid: they are decided once a snapshot's xmin
+    -- has reached it
     candidate bigint,
-    candidate_xmax xid8,
+    candidate_xid xid8,
     -- transaction ids mean something only within one cluster
     system_identifier bigint,
     refreshed_at timestamptz,

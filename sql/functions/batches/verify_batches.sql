@@ -9,9 +9,10 @@ AS $$ SELECT * FROM strata._verify_batches(strata._authorize(relation, 'INGEST')
 COMMENT ON FUNCTION strata.verify_batches(regclass, timestamptz, boolean) IS
 'Recomputes the checksums of streamed batches from the stored rows: rows per partition and the Merkle root over them (docs/formats.md). since: only batches recorded from then on. amended: also batches whose rows were lawfully updated or deleted, which differ by right. Faults: rows (another number of rows), checksum (other values), partition_missing (dropped or detached), column_missing (a checked column was dropped). No row means sound; a NOTICE says how much was checked. Takes ownership or grant_ingest. ST001 not an event table.';
 
+-- (FOUND is plpgsql's own variable, so the inner column has another name.)
 CREATE FUNCTION strata._verify_batches(
     relation regclass, since timestamptz, amended boolean,
-    OUT batch_id bigint, OUT partition regclass, OUT fault text, OUT expected text, OUT found text
+    OUT batch_id bigint, OUT partition regclass, OUT fault text, OUT expected text, OUT present text
 ) RETURNS SETOF record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -45,7 +46,7 @@ BEGIN
         IF checked.lower IS NULL THEN
             fault := 'partition_missing';
             expected := format('%s rows', checked.row_count);
-            found := NULL;
+            present := NULL;
             RETURN NEXT;
             CONTINUE;
         END IF;
@@ -56,7 +57,7 @@ BEGIN
         IF row_expression IS NULL THEN
             fault := 'column_missing';
             expected := columns_of::text;
-            found := NULL;
+            present := NULL;
             RETURN NEXT;
             CONTINUE;
         END IF;
@@ -67,12 +68,12 @@ BEGIN
         IF (outcome ->> 'rows')::bigint <> checked.row_count THEN
             fault := 'rows';
             expected := checked.row_count::text;
-            found := outcome ->> 'rows';
+            present := outcome ->> 'rows';
             RETURN NEXT;
         ELSIF outcome ->> 'root' <> encode(checked.root, 'hex') THEN
             fault := 'checksum';
             expected := encode(checked.root, 'hex');
-            found := outcome ->> 'root';
+            present := outcome ->> 'root';
             RETURN NEXT;
         END IF;
     END LOOP;

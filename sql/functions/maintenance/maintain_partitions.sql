@@ -2,6 +2,7 @@
 -- nothing that is gone. One table a transaction, so that nothing is locked for long.
 CREATE PROCEDURE strata.maintain_partitions(relation regclass DEFAULT NULL)
     LANGUAGE plpgsql
+    -- no search_path: a procedure that sets it cannot commit
 AS $$
 DECLARE
     target pg_catalog.regclass;

@@ -167,10 +167,11 @@ BEGIN
     FOR step IN 1 .. event_table.premake LOOP
         lower := strata._partition_upper(event_table, lower);
     END LOOP;
-    RETURN lower;
+    -- with premake 0 the partition of this moment is the last
+    RETURN greatest(lower, now());
 END
 $$;
-COMMENT ON FUNCTION strata._premade_until(strata._event_tables) IS 'Lower bound of the last partition that premake asks for.';
+COMMENT ON FUNCTION strata._premade_until(strata._event_tables) IS 'An event time in the last partition that premake asks for.';
 
 CREATE FUNCTION strata._sync_columns(event_table strata._event_tables) RETURNS void
     LANGUAGE plpgsql

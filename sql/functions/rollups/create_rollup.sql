@@ -14,6 +14,7 @@ CREATE FUNCTION strata.create_rollup(
     with_data boolean DEFAULT true
 ) RETURNS regclass
     LANGUAGE plpgsql VOLATILE
+    -- no search_path: the caller's expressions are parsed in the caller's
 AS $$
 DECLARE
     -- the right is checked before anything is made, and again for the permit that the last step takes

@@ -54,8 +54,10 @@ $$;
 COMMENT ON FUNCTION strata._refresh_rollup(regclass, regclass) IS 'The writing half of refresh_rollup.';
 
 -- Ids at or below the horizon are decided: in the set, or never to be seen. A candidate is the sequence's last value,
--- read in an earlier statement than the snapshot whose xmax is kept with it: every id up to it belongs to a transaction
--- that snapshot knows of. When the xmin of a later snapshot has passed that xmax, all those transactions have ended.
+-- read before the next transaction id that is kept with it: whoever drew an id had its transaction id by then, so every
+-- id up to the candidate belongs to a transaction below it. (A snapshot's xmax would not do: it is the highest *ended*
+-- transaction's successor, and transactions above it may be running.) When the xmin of a later snapshot has reached the
+-- kept id, all those transactions have ended, and the fold, whose snapshot is later still, sees what they left.
 CREATE FUNCTION strata._decide_horizon(rollup strata._rollups) RETURNS strata._rollup_progress
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -66,10 +68,12 @@ DECLARE
     this_system bigint := (SELECT c.system_identifier FROM pg_control_system() c);
     last_drawn bigint;
     highest bigint;
+    bound xid8;
     seen pg_snapshot;
 BEGIN
     SELECT p.* INTO progress FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
     last_drawn := coalesce(pg_sequence_last_value(sequence), 0);
+    bound := strata._next_xid();
     SELECT pg_current_snapshot() INTO seen;
     SELECT max(b.batch_id) INTO highest FROM strata._batches b WHERE b.table_id = rollup.table_id;
     highest := greatest(highest, progress.horizon);
@@ -81,18 +85,18 @@ BEGIN
     END IF;
     IF progress.system_identifier IS DISTINCT FROM this_system THEN
         progress.candidate := NULL;
-        progress.candidate_xmax := NULL;
+        progress.candidate_xid := NULL;
         progress.system_identifier := this_system;
     END IF;
-    IF progress.candidate_xmax <= pg_snapshot_xmin(seen) THEN
+    IF progress.candidate_xid <= pg_snapshot_xmin(seen) THEN
         progress.horizon := greatest(progress.horizon, progress.candidate);
         progress.candidate := NULL;
-        progress.candidate_xmax := NULL;
+        progress.candidate_xid := NULL;
     END IF;
     -- A snapshot kept for the whole transaction is older than the sequence's value.
     IF progress.candidate IS NULL AND current_setting('transaction_isolation') = 'read committed' AND last_drawn > progress.horizon THEN
         progress.candidate := last_drawn;
-        progress.candidate_xmax := pg_snapshot_xmax(seen);
+        progress.candidate_xid := bound;
     END IF;
     RETURN progress;
 END
@@ -113,7 +117,7 @@ BEGIN
     SET folded = (progress.folded + (outcome ->> 'ids')::int8multirange) - int8multirange(int8range(NULL, progress.horizon, '(]')),
         horizon = progress.horizon,
         candidate = progress.candidate,
-        candidate_xmax = progress.candidate_xmax,
+        candidate_xid = progress.candidate_xid,
         system_identifier = progress.system_identifier,
         refreshed_at = clock_timestamp(),
         batches_folded = p.batches_folded + batches

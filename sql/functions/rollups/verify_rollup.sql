@@ -24,7 +24,6 @@ DECLARE
     key_names text[];
     statement text;
     outcome jsonb;
-    started timestamptz := clock_timestamp();
 BEGIN
     PERFORM strata._authorized(source, 'INGEST');
     SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _verify_rollup.rollup;
@@ -51,8 +50,7 @@ BEGIN
             || CASE WHEN upper IS NULL THEN '' ELSE format(' AND bucket < %L::timestamptz', upper) END,
         entry.rollup, keys, 'bucket'::text || coalesce(key_names, '{}'));
     outcome := strata._execute_as(strata._owner(source), statement)::jsonb;
-    RAISE NOTICE 'compared % groups of % with their rows in % ms', outcome ->> 'groups', rollup,
-        round(extract(epoch FROM clock_timestamp() - started) * 1000);
+    RAISE NOTICE 'compared % groups of % with their rows', outcome ->> 'groups', rollup;
     RETURN QUERY SELECT d.bucket, d.key, d.expected, d.found
     FROM jsonb_to_recordset(outcome -> 'difference') AS d (bucket timestamptz, key jsonb, expected jsonb, found jsonb);
 END

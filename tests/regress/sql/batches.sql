@@ -1,0 +1,117 @@
+-- The batch ledger: one row per transaction and table, foreign ids harmless.
+\set SHOW_CONTEXT never
+CREATE TABLE events (ts timestamptz NOT NULL, k int, v bigint);
+SELECT strata.create_event_table('events', 'ts');
+SELECT strata.create_rollup('events_by_k', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(v) AS v']);
+CREATE VIEW ledger AS SELECT batch_id, rows, lower_time, upper_time FROM strata.batches WHERE relation = 'events'::regclass ORDER BY batch_id;
+
+-- one id a transaction, whatever the statements
+BEGIN;
+INSERT INTO events VALUES (now(), 1, 1), (now(), 1, 2);
+INSERT INTO events VALUES (now(), 2, 3);
+SELECT strata.current_batch('events');
+SELECT DISTINCT batch_id FROM events;
+COMMIT;
+INSERT INTO events VALUES (now(), 1, 4);
+SELECT * FROM ledger;
+
+-- a savepoint that opened the batch takes it with it
+BEGIN;
+SAVEPOINT a;
+INSERT INTO events VALUES (now(), 3, 1);
+ROLLBACK TO a;
+INSERT INTO events VALUES (now(), 3, 2);
+SAVEPOINT b;
+INSERT INTO events VALUES (now(), 3, 3);
+RELEASE b;
+SAVEPOINT c;
+INSERT INTO events VALUES (now(), 3, 4);
+ROLLBACK TO c;
+INSERT INTO events VALUES (now(), 3, 5);
+COMMIT;
+SELECT batch_id, array_agg(v ORDER BY v) FROM events WHERE k = 3 GROUP BY 1;
+SELECT count(*) FROM ledger WHERE batch_id NOT IN (SELECT batch_id FROM events);
+SELECT * FROM differences('events_by_k');
+
+-- the id is drawn by the default however rows come in
+SELECT refused($$INSERT INTO events VALUES ('2001-01-01', 9, 1)$$) LIKE '23514%' AS no_partition;
+SELECT strata.ensure_partitions('events', now(), now());
+SELECT count(*) AS still FROM ledger;
+SELECT partition AS leaf FROM strata.partitions WHERE relation = 'events'::regclass AND now() >= lower AND now() < upper \gset
+INSERT INTO :leaf VALUES (now(), 4, 1);
+SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.batch_id = e.batch_id);
+
+-- refresh between two inserts of one transaction
+BEGIN;
+INSERT INTO events VALUES (now(), 5, 1);
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+INSERT INTO events VALUES (now(), 5, 2);
+SELECT * FROM differences('events_by_k');
+SAVEPOINT s;
+INSERT INTO events VALUES (now(), 5, 3);
+SELECT strata.refresh_rollup('events_by_k');
+ROLLBACK TO s;
+SELECT * FROM differences('events_by_k');
+INSERT INTO events VALUES (now(), 5, 4);
+COMMIT;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k') > 0 AS folded;
+SELECT * FROM differences('events_by_k');
+SELECT k, n, v FROM events_by_k ORDER BY k;
+
+-- foreign ids: of folded batches, of pending ones, of ids not drawn yet, of this transaction before its refresh
+INSERT INTO events SELECT * FROM events WHERE k = 1;
+SELECT * FROM differences('events_by_k');
+INSERT INTO events (ts, k, v, batch_id) SELECT now(), 6, 1, max(batch_id) + 5 FROM events;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k') > 0 AS folded;
+INSERT INTO events VALUES (now(), 6, 2);
+INSERT INTO events VALUES (now(), 6, 3);
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+SELECT count(DISTINCT batch_id) AS ids, count(*) AS rows FROM events WHERE k = 6;
+BEGIN;
+SELECT strata.current_batch('events') AS mine \gset
+INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7, 1, :mine);
+SELECT strata.refresh_rollup('events_by_k');
+INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7, 2, :mine);
+COMMIT;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+SELECT k, n, v FROM events_by_k WHERE k = 7;
+UPDATE events SET batch_id = batch_id + 100 WHERE k = 7;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k');
+INSERT INTO events SELECT now(), 7, 100 FROM generate_series(1, 3);
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+SELECT refused($refused$INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7, 2, 9223372036854775807)$refused$);
+SELECT refused($refused$INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7, 2, -1)$refused$);
+SELECT refused($refused$SELECT strata.current_batch('pg_class')$refused$);
+
+-- holes of aborted transactions melt away
+BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;
+BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;
+INSERT INTO events VALUES (now(), 8, 1);
+SELECT strata.refresh_rollup('events_by_k');
+SELECT strata.refresh_rollup('events_by_k');
+SELECT p.folded, p.horizon = pg_sequence_last_value('events_batch_id_seq') AS at_the_end FROM strata._rollup_progress p JOIN strata._rollups r USING (rollup_id) WHERE r.rollup = 'events_by_k'::regclass;
+
+-- writers in replica mode
+SET session_replication_role = replica;
+INSERT INTO events VALUES (now(), 10, 1);
+INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 10, 1, 1);
+UPDATE events SET v = 2 WHERE k = 8;
+SET session_replication_role = origin;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+
+-- a sequence set back is refused: its ids would be taken for folded
+SELECT setval('events_batch_id_seq', 3);
+SELECT refused($refused$SELECT strata.refresh_rollup('events_by_k')$refused$);
+SELECT setval('events_batch_id_seq', 1000);
+SELECT strata.refresh_rollup('events_by_k') >= 0 AS refreshes_again;
+DROP TABLE events CASCADE;

@@ -1,0 +1,22 @@
+-- Released and taken back: rows keep their batch ids, new ids lie above them.
+CREATE TABLE passing (ts timestamptz NOT NULL, k int);
+SELECT strata.create_event_table('passing', 'ts');
+INSERT INTO passing VALUES (now(), 1);
+INSERT INTO passing VALUES (now(), 2);
+SELECT strata.release_event_table('passing');
+SELECT count(*) FROM pg_trigger WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('passing'));
+SELECT column_default, is_nullable FROM information_schema.columns WHERE table_name = 'passing' AND column_name = 'batch_id';
+SELECT to_regclass('passing_batch_id_seq'), to_regproc('passing_strata_mark');
+INSERT INTO passing VALUES (now(), 3, 2);
+SELECT count(*) FROM strata._batches b WHERE NOT EXISTS (SELECT FROM strata._event_tables t WHERE t.table_id = b.table_id);
+SELECT strata.create_event_table('passing', 'ts');
+INSERT INTO passing VALUES (now(), 4);
+SELECT k, batch_id FROM passing ORDER BY k;
+SELECT strata.create_rollup('passing_by_k', 'passing', '1 day', ARRAY['k'], ARRAY['count(*) AS n']);
+INSERT INTO passing VALUES (now(), 4);
+UPDATE passing SET k = 5 WHERE k = 1;
+SELECT * FROM differences('passing_by_k');
+SELECT strata.refresh_rollup('passing_by_k');
+SELECT * FROM differences('passing_by_k');
+DROP TABLE passing CASCADE;
+DROP TABLE passing_by_k_storage, passing_by_k_dirty;
