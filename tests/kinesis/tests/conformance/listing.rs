@@ -116,6 +116,9 @@ async fn a_listing_may_begin_after_a_shard() {
         subject.client.list_shards().stream_name(&stream).exclusive_start_shard_id(shard_id(0)).send().await;
     let seen = indexes(after.unwrap().shards());
     subject.check("exclusive-start", seen == [1, 2], seen);
+    if subject.differs("list-shards-without-name") {
+        return;
+    }
     let garbage = subject.client.list_shards().next_token("garbage").send().await;
     subject.check("token-garbage", code(&garbage) != "ok", code(&garbage));
 }

@@ -108,6 +108,9 @@ async fn a_stream_is_known_by_its_arn_too() {
     let name = subject.stream(1).await;
     let summary = subject.client.describe_stream_summary().stream_name(&name).send().await.unwrap();
     let arn = summary.stream_description_summary().unwrap().stream_arn().to_owned();
+    if subject.differs("list-shards-without-name") {
+        return;
+    }
     let by_arn = subject.client.list_shards().stream_arn(&arn).send().await;
     subject.check("by-arn", code(&by_arn) == "ok", code(&by_arn));
     let foreign = arn.replace(&name, "nobody-made-this");
