@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use strata_core::merkle::{Hash, sorted_root};
 
+/// What a record takes beside its payload: itself, sequence number, partition key, and what the allocator adds.
+const RECORD_OVERHEAD: usize = 200;
+
 /// A row inside its chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -56,7 +59,8 @@ pub struct Chunk {
 impl Chunk {
     /// What it holds in memory.
     pub fn weight(&self) -> usize {
-        self.bytes.len() + self.records.iter().map(|r| r.data.len()).sum::<usize>()
+        let payloads: usize = self.records.iter().map(|r| r.data.len()).sum();
+        self.bytes.len() + payloads + self.records.len() * RECORD_OVERHEAD + self.rows.len() * size_of::<Row>()
     }
 }
 

@@ -11,7 +11,6 @@ use crate::config::{Config, Secret};
 use crate::error::{Error, Kind, Result, kind_of_sqlstate};
 use std::error::Error as _;
 use std::time::Duration;
-use tokio_postgres::error::ErrorPosition;
 use tokio_postgres::{Client, NoTls};
 
 /// How to reach the database.
@@ -110,19 +109,18 @@ fn failure(error: &tokio_postgres::Error) -> Error {
         return Error { connection_lost: lost, ..Error::new(kind, text) };
     };
     let code = db.code().code();
+    let kind = kind_of_sqlstate(code);
     let mut message = db.message().to_owned();
-    if let Some(detail) = db.detail() {
+    // The detail of a refused row quotes the row, which belongs into no log.
+    if let Some(detail) = db.detail().filter(|_| kind != Kind::SetAside) {
         message = format!("{message} ({detail})");
     }
     if let Some(hint) = db.hint() {
         message = format!("{message}; {hint}");
     }
-    if let Some(ErrorPosition::Internal { query, .. }) = db.position() {
-        tracing::debug!(query, "error inside");
-    }
     let place = db.where_().and_then(copy_place);
     Error {
-        kind: kind_of_sqlstate(code),
+        kind,
         message,
         code: Some(code.to_owned()),
         line: place.as_ref().map(|(line, _)| *line),
