@@ -46,7 +46,7 @@ impl Cluster {
         dsn.0.clone_into(&mut cluster.dsn);
         let client = cluster.connect().await?;
         client.batch_execute("CREATE DATABASE events").await?;
-        cluster.dsn = cluster.dsn.replace("/postgres", "/events");
+        cluster.dsn = format!("{}/events", cluster.dsn.trim_end_matches("/postgres"));
         let client = cluster.connect().await?;
         client
             .batch_execute("CREATE EXTENSION pg_strata")

@@ -34,9 +34,7 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     // The test itself lies in <target>/release/deps.
     let test = std::env::current_exe()?;
     let built = test.parent().and_then(|deps| deps.parent()).map(|release| release.join(name));
-    built.filter(|path| path.exists()).ok_or_else(|| {
-        anyhow::anyhow!("{name} is not built: make build")
-    })
+    built.filter(|path| path.exists()).ok_or_else(|| anyhow::anyhow!("{name} is not built: make build"))
 }
 
 /// Looks until there is a value, or gives up after `PATIENCE` saying what never came.

@@ -12,8 +12,8 @@ const MALFORMED: i64 = 40;
 /// Small pages and batches, so that many transactions stand between the first row and the last.
 const SETTINGS: [&str; 5] = [
     "batch.rows=400",
-    "kinesis.page_records=150",
-    "kinesis.poll_interval_ms=20",
+    "kinesis.page_records=100",
+    "kinesis.poll_interval_ms=40",
     "refresh.interval_ms=100",
     "refresh.rows=2000",
 ];
@@ -91,19 +91,29 @@ async fn killed_five_times_and_the_server_once() -> Result<()> {
         }
     });
 
+    let mut unfinished = 0;
     let mut sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &SETTINGS)?;
     let (moments, server) = plan(&mut rng);
     for (i, rows) in moments.into_iter().enumerate() {
         moment(&cluster, rows, &mut rng).await?;
+        eprintln!("past {rows} rows: {} goes down", if i == server { "the server" } else { "the sidecar" });
         if i == server {
             cluster.crash_and_restart()?;
             ensure!(sidecar.process.ended()?.is_none(), "the sidecar did not outlive the server's restart");
         } else {
             sidecar.process.kill()?;
+            let committed =
+                promises::number(&cluster.connect().await?, "SELECT count(*) FROM clicks").await?;
+            eprintln!("{committed} rows are committed");
+            unfinished += i32::from(committed < EVENTS);
             promises::rollup_is_its_query(&cluster.connect().await?).await?;
             sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &SETTINGS)?;
         }
     }
+    ensure!(
+        unfinished >= 4,
+        "the sidecar had finished before it was killed: {unfinished} of 5 struck in time"
+    );
     told.extend(producer.await??);
     let client = cluster.connect().await?;
     settled(&client).await?;

@@ -118,7 +118,12 @@ async fn kinesis_misbehaves() -> Result<()> {
                 .await?;
         }
     }
-    let settings = ["kinesis.page_records=50", "kinesis.poll_interval_ms=10", "batch.rows=500"];
+    let settings = [
+        "kinesis.page_records=50",
+        "kinesis.poll_interval_ms=10",
+        "kinesis.idle_interval_ms=10",
+        "batch.rows=500",
+    ];
     let sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &settings)?;
     rows(&client, 4000).await?;
     // What it is told twice at the end it must not believe either.
