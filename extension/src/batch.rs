@@ -17,6 +17,10 @@ struct OpenBatch {
     id: i64,
     /// The subtransaction that wrote the ledger row: rolling it back takes the batch with it.
     subtransaction: pg_sys::SubTransactionId,
+    /// Rows the guard has seen go into the batch, and their event times; rows rolled back to a savepoint included.
+    rows: i64,
+    lower: i64,
+    upper: i64,
 }
 
 thread_local! {
@@ -39,11 +43,41 @@ fn current_batch(relation: pg_sys::Oid) -> i64 {
     open_batch(relation).unwrap_or_else(|| begin_batch(relation))
 }
 
-/// `strata._foreign_batch(relation regclass, batch_id bigint) RETURNS boolean`: whether a row's batch id is not the
-/// one this transaction has open, so that its place in the ledger says nothing about the row.
+/// `strata._foreign_row(relation regclass, batch_id bigint, ts timestamptz) RETURNS boolean`: whether a row's batch id
+/// is not the one this transaction has open, so that its place in the ledger says nothing about the row. Every row put
+/// in passes here, as it is stored: the extent of the open batch is taken down on the way.
 #[pg_extern(sql = false)]
-fn foreign_batch(relation: pg_sys::Oid, batch_id: i64) -> bool {
-    open_batch(relation) != Some(batch_id)
+fn foreign_row(relation: pg_sys::Oid, batch_id: i64, ts: i64) -> bool {
+    OPEN.with_borrow_mut(|open| {
+        let Some(batch) = open.iter_mut().find(|batch| batch.relation == relation && batch.id == batch_id) else {
+            return true;
+        };
+        batch.rows += 1;
+        batch.lower = batch.lower.min(ts);
+        batch.upper = batch.upper.max(ts);
+        false
+    })
+}
+
+/// `strata._is_open_batch(relation regclass, batch_id bigint) RETURNS boolean`
+#[pg_extern(sql = false)]
+fn is_open_batch(relation: pg_sys::Oid, batch_id: i64) -> bool {
+    open_batch(relation) == Some(batch_id)
+}
+
+/// `strata._batch_extent(relation regclass, OUT row_count bigint, OUT lower_time timestamptz, OUT upper_time timestamptz)`
+/// of the open batch; no row if there is none. A timestamptz is passed as a 64-bit integer.
+#[pg_extern(sql = false)]
+fn batch_extent(
+    relation: pg_sys::Oid,
+) -> TableIterator<'static, (name!(row_count, i64), name!(lower_time, Option<i64>), name!(upper_time, Option<i64>))> {
+    let extent = OPEN.with_borrow(|open| {
+        open.iter().find(|batch| batch.relation == relation).map(|batch| {
+            let some = batch.rows > 0;
+            (batch.rows, some.then_some(batch.lower), some.then_some(batch.upper))
+        })
+    });
+    TableIterator::new(extent)
 }
 
 /// `strata._close_batch(relation regclass) RETURNS void`: rows inserted from here on draw a new batch.
@@ -68,7 +102,9 @@ fn begin_batch(relation: pg_sys::Oid) -> i64 {
         let id = nextval_internal(table.sequence, false);
         insert_ledger_row(&table, id);
         let subtransaction = pg_sys::GetCurrentSubTransactionId();
-        OPEN.with_borrow_mut(|open| open.push(OpenBatch { relation, id, subtransaction }));
+        OPEN.with_borrow_mut(|open| {
+            open.push(OpenBatch { relation, id, subtransaction, rows: 0, lower: i64::MAX, upper: i64::MIN });
+        });
         id
     }
 }

@@ -47,12 +47,15 @@ pub fn event_table(relation: pg_sys::Oid) -> EventTable {
 unsafe fn read_event_table(relation: pg_sys::Oid) -> Option<EventTable> {
     unsafe {
         let ledger = our_table(c"_batches")?;
-        scan(our_table(c"_event_tables")?, &[(2, relation)], |tuple, descriptor| EventTable {
-            relation,
-            table_id: attribute(tuple, 1, descriptor).value() as i32,
-            sequence: pg_sys::Oid::from(attribute(tuple, 3, descriptor).value() as u32),
-            ledger,
+        scan(our_table(c"_event_tables")?, |tuple, descriptor| {
+            (oid_attribute(tuple, 2, descriptor) == relation).then(|| EventTable {
+                relation,
+                table_id: attribute(tuple, 1, descriptor).value() as i32,
+                sequence: oid_attribute(tuple, 3, descriptor),
+                ledger,
+            })
         })
+        .next()
     }
 }
 
@@ -61,30 +64,38 @@ pub unsafe fn is_ingest_granted(relation: pg_sys::Oid, user: pg_sys::Oid) -> boo
     unsafe {
         let Some(table) = read_event_table(relation) else { return false };
         let Some(grants) = our_table(c"_ingest_grants") else { return false };
-        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-        let rel = pg_sys::table_open(grants, lock);
-        let scan = pg_sys::systable_beginscan(
-            rel,
-            pg_sys::InvalidOid,
-            false,
-            std::ptr::null_mut(),
-            0,
-            std::ptr::null_mut(),
-        );
-        let mut granted = false;
-        while !granted {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let table_id = attribute(tuple, 1, (*rel).rd_att).value() as i32;
-            let role = pg_sys::Oid::from(attribute(tuple, 2, (*rel).rd_att).value() as u32);
-            granted = table_id == table.table_id && pg_sys::has_privs_of_role(user, role);
-        }
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(rel, lock);
-        granted
+        scan(grants, |tuple, descriptor| {
+            let granted = attribute(tuple, 1, descriptor).value() as i32 == table.table_id
+                && pg_sys::has_privs_of_role(user, oid_attribute(tuple, 2, descriptor));
+            granted.then_some(())
+        })
+        .next()
+        .is_some()
     }
+}
+
+/// `strata._rollups_of(table_id int)`: from `strata._rollups` (rollup_id 1, table_id 2, definition 4, dirty 6).
+#[pg_extern(sql = false)]
+fn rollups_of(
+    table_id: i32,
+) -> TableIterator<'static, (name!(rollup_id, i32), name!(definition, pg_sys::Oid), name!(dirty, pg_sys::Oid))> {
+    // SAFETY: a catalog scan on the backend's main thread, inside a transaction.
+    let mut rollups: Vec<_> = unsafe {
+        our_table(c"_rollups").map_or_else(Vec::new, |rollups| {
+            scan(rollups, |tuple, descriptor| {
+                (attribute(tuple, 2, descriptor).value() as i32 == table_id).then(|| {
+                    (
+                        attribute(tuple, 1, descriptor).value() as i32,
+                        oid_attribute(tuple, 4, descriptor),
+                        oid_attribute(tuple, 6, descriptor),
+                    )
+                })
+            })
+            .collect()
+        })
+    };
+    rollups.sort_unstable_by_key(|rollup| rollup.0);
+    TableIterator::new(rollups)
 }
 
 /// INSERT on the table or on any of its columns.
@@ -134,43 +145,32 @@ unsafe fn our_table(name: &std::ffi::CStr) -> Option<pg_sys::Oid> {
     }
 }
 
-/// The first row whose attributes equal the given OIDs.
+/// What `read` makes of the rows of one of our small tables, by a snapshot taken now, whatever the transaction's is.
 unsafe fn scan<T>(
     table: pg_sys::Oid,
-    keys: &[(i16, pg_sys::Oid)],
-    read: impl FnOnce(pg_sys::HeapTuple, pg_sys::TupleDesc) -> T,
-) -> Option<T> {
+    mut read: impl FnMut(pg_sys::HeapTuple, pg_sys::TupleDesc) -> Option<T>,
+) -> impl Iterator<Item = T> {
+    let mut found = Vec::new();
     unsafe {
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let rel = pg_sys::table_open(table, lock);
-        let mut scan_keys: Vec<pg_sys::ScanKeyData> = keys
-            .iter()
-            .map(|&(attribute, value)| {
-                let mut key = pg_sys::ScanKeyData::default();
-                pg_sys::ScanKeyInit(
-                    &raw mut key,
-                    attribute,
-                    pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber,
-                    pg_sys::Oid::from(pg_sys::F_OIDEQ),
-                    pg_sys::Datum::from(value),
-                );
-                key
-            })
-            .collect();
-        let scan = pg_sys::systable_beginscan(
-            rel,
-            pg_sys::InvalidOid,
-            false,
-            std::ptr::null_mut(),
-            scan_keys.len() as i32,
-            scan_keys.as_mut_ptr(),
-        );
-        let tuple = pg_sys::systable_getnext(scan);
-        let found = (!tuple.is_null()).then(|| read(tuple, (*rel).rd_att));
+        let no_keys = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(rel, pg_sys::InvalidOid, false, std::ptr::null_mut(), 0, no_keys);
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            found.extend(read(tuple, (*rel).rd_att));
+        }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(rel, lock);
-        found
     }
+    found.into_iter()
+}
+
+unsafe fn oid_attribute(tuple: pg_sys::HeapTuple, number: i32, descriptor: pg_sys::TupleDesc) -> pg_sys::Oid {
+    unsafe { pg_sys::Oid::from(attribute(tuple, number, descriptor).value() as u32) }
 }
 
 unsafe fn attribute(tuple: pg_sys::HeapTuple, number: i32, descriptor: pg_sys::TupleDesc) -> pg_sys::Datum {

@@ -71,6 +71,13 @@ fn definition_filter(definition: pg_sys::Oid) -> Option<String> {
     }
 }
 
+/// `strata._definition_filter_is_mutable(definition regclass) RETURNS boolean`
+#[pg_extern(sql = false)]
+fn definition_filter_is_mutable(definition: pg_sys::Oid) -> bool {
+    // SAFETY: as in `definition_columns`.
+    unsafe { with_query(definition, |query, _| pg_sys::contain_mutable_functions((*(*query).jointree).quals)) }
+}
+
 unsafe fn describe(entry: *mut pg_sys::TargetEntry, context: *mut pg_sys::List) -> Row {
     unsafe {
         let expr = (*entry).expr.cast::<pg_sys::Node>();

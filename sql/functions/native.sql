@@ -6,11 +6,37 @@ CREATE FUNCTION strata.current_batch(relation regclass) RETURNS bigint
 COMMENT ON FUNCTION strata.current_batch(regclass) IS
 'The batch that rows inserted into this event table by this transaction belong to; opened, with its ledger row, on first use. The default of column batch_id; for defaults and for loaders that supply batch_id themselves. Takes INSERT on the event table. Marked STABLE so that COPY keeps its multi-insert path.';
 
-CREATE FUNCTION strata._foreign_batch(relation regclass, batch_id bigint) RETURNS boolean
+CREATE FUNCTION strata._foreign_row(relation regclass, batch_id bigint, ts timestamptz) RETURNS boolean
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
-    AS 'MODULE_PATHNAME', 'foreign_batch_wrapper';
-COMMENT ON FUNCTION strata._foreign_batch(regclass, bigint) IS
-'Whether batch_id is not the batch this transaction has open for the event table. The condition of the guard trigger.';
+    AS 'MODULE_PATHNAME', 'foreign_row_wrapper';
+COMMENT ON FUNCTION strata._foreign_row(regclass, bigint, timestamptz) IS
+'Whether batch_id is not the batch this transaction has open for the event table; takes down the event time of a row that belongs to it. The condition of the guard trigger.';
+
+CREATE FUNCTION strata._is_open_batch(relation regclass, batch_id bigint) RETURNS boolean
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'is_open_batch_wrapper';
+COMMENT ON FUNCTION strata._is_open_batch(regclass, bigint) IS
+'Whether batch_id is the batch this transaction has open for the event table.';
+
+CREATE FUNCTION strata._batch_extent(relation regclass, OUT row_count bigint, OUT lower_time timestamptz, OUT upper_time timestamptz)
+    RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'batch_extent_wrapper';
+COMMENT ON FUNCTION strata._batch_extent(regclass) IS
+'Rows that went into this transaction''s open batch, as the guard saw them stored, and their lowest and highest event time.';
+
+CREATE FUNCTION strata._rollups_of(table_id int, OUT rollup_id int, OUT definition regclass, OUT dirty regclass)
+    RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'rollups_of_wrapper';
+COMMENT ON FUNCTION strata._rollups_of(int) IS
+'The rollups of an event table as of now, whatever the transaction''s snapshot: a writer of old snapshot must tell a younger rollup of its changes too.';
+
+CREATE FUNCTION strata._definition_filter_is_mutable(definition regclass) RETURNS boolean
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'definition_filter_is_mutable_wrapper';
+COMMENT ON FUNCTION strata._definition_filter_is_mutable(regclass) IS
+'Whether the WHERE condition of a rollup''s definition view calls a function that is not immutable.';
 
 CREATE FUNCTION strata._close_batch(relation regclass) RETURNS void
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

@@ -20,7 +20,8 @@ WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.rela
 COMMENT ON VIEW strata.partitions IS 'Partitions of event tables: bounds (lower inclusive, upper exclusive), size with indexes in bytes, rows as last estimated by ANALYZE.';
 
 CREATE VIEW strata.batches AS
-SELECT b.batch_id, t.relation, b.created_at, b.row_count AS rows, b.lower_time, b.upper_time
+SELECT b.batch_id, t.relation, b.created_at, b.row_count AS rows,
+       NULLIF(b.lower_time, 'infinity') AS lower_time, NULLIF(b.upper_time, '-infinity') AS upper_time
 FROM strata._batches b
 JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) b.table_id
 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation

@@ -45,7 +45,7 @@ CREATE FUNCTION strata._require_open_batch(relation regclass, batch_id bigint) R
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF batch_id IS NULL OR strata._foreign_batch(relation, batch_id) THEN
+    IF batch_id IS NULL OR NOT strata._is_open_batch(relation, batch_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'ST008',
             MESSAGE = format('batch %s of %s is not open in this transaction', coalesce(batch_id::text, 'NULL'), relation),
             DETAIL = 'The ledger row of a batch is written in the transaction that puts its rows in.',
@@ -67,7 +67,7 @@ AS $$
         column_ids, partitions, partition_rows, roots)
 $$;
 COMMENT ON FUNCTION strata._finish_batch(regclass, bigint, bigint, timestamptz, timestamptz, int[], oid[], bigint[], bytea[]) IS
-'Completes the ledger row of this transaction''s batch, which closes it: row count, lowest and highest event time, and per partition the number of rows and the sorted-leaf root over the columns column_ids. ST008 if the batch is not open.';
+'Completes the ledger row of this transaction''s batch, which closes it: row count, and per partition the number of rows and the sorted-leaf root over the columns column_ids. The event times kept are those of the rows as stored, lower_time and upper_time are what the caller believes. ST008 if the batch is not open.';
 
 CREATE FUNCTION strata._write_batch(
     relation regclass, batch_id bigint, row_count bigint, lower_time timestamptz, upper_time timestamptz,
@@ -78,12 +78,17 @@ CREATE FUNCTION strata._write_batch(
 AS $$
 DECLARE
     event_table strata._event_tables := strata._event_table(relation);
+    seen record;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     PERFORM strata._require_open_batch(relation, batch_id);
+    -- What was stored decides, not what the caller says: a trigger may have changed event times, or another statement
+    -- may have put rows in. If the guard saw fewer rows than there are, nothing is known.
+    SELECT e.row_count, e.lower_time, e.upper_time INTO seen FROM strata._batch_extent(relation) e;
     UPDATE strata._batches b
-    SET row_count = _write_batch.row_count, lower_time = _write_batch.lower_time, upper_time = _write_batch.upper_time,
-        column_ids = _write_batch.column_ids
+    SET row_count = _write_batch.row_count, column_ids = _write_batch.column_ids,
+        lower_time = CASE WHEN seen.row_count >= _write_batch.row_count THEN coalesce(seen.lower_time, 'infinity') END,
+        upper_time = CASE WHEN seen.row_count >= _write_batch.row_count THEN coalesce(seen.upper_time, '-infinity') END
     WHERE b.table_id = event_table.table_id AND b.batch_id = _write_batch.batch_id;
     INSERT INTO strata._batch_checksums (table_id, batch_id, partition, row_count, root)
     SELECT event_table.table_id, _write_batch.batch_id, c.partition, c.row_count, c.root

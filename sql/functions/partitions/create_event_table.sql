@@ -126,7 +126,7 @@ BEGIN
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s ADD COLUMN batch_id bigint NOT NULL DEFAULT 1', relation));
     ELSE
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET NOT NULL', relation));
-        EXECUTE format('SELECT max(batch_id) FROM %s', relation) INTO highest;
+        highest := strata._execute_as(owner, format('SELECT max(batch_id) FROM %s', relation))::bigint;
     END IF;
     IF highest IS NOT NULL THEN
         PERFORM setval(sequence_name::regclass, highest);

@@ -3,7 +3,8 @@
 
 -- Statements are made at each use from the definition views, so that renames reach them.
 CREATE FUNCTION strata._mark_statements(table_id int, source text, range_of text) RETURNS SETOF text
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    -- permit: none needed, it only reads definitions that every catalog shows
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
     SET datestyle = 'ISO'
@@ -11,7 +12,7 @@ AS $$
 DECLARE
     event_table strata._event_tables;
     time_column text;
-    rollup strata._rollups;
+    rollup record;
 BEGIN
     SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.table_id = _mark_statements.table_id;
     IF NOT FOUND THEN
@@ -19,10 +20,10 @@ BEGIN
     END IF;
     time_column := quote_ident(strata._time_column(event_table.relation));
     FOR rollup IN
-        SELECT r.* FROM strata._rollups r WHERE r.table_id = event_table.table_id ORDER BY r.rollup_id
+        SELECT r.* FROM strata._rollups_of(event_table.table_id) r
     LOOP
-        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = rollup.dirty)
-            OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = rollup.definition);
+        -- to_regclass looks at the catalog as it is now, pg_class as a query would at the transaction's snapshot
+        CONTINUE WHEN to_regclass(rollup.dirty::text) IS NULL OR to_regclass(rollup.definition::text) IS NULL;
         RETURN NEXT (
             SELECT format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM (%s) e WHERE e.%s >= %L::timestamptz%s',
                 rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), source, time_column,
@@ -225,8 +226,8 @@ DECLARE
     mark text := strata._create_mark_function(event_table)::oid::regproc::text;
 BEGIN
     PERFORM strata._execute_as(owner, format(
-        'CREATE TRIGGER strata_guard AFTER INSERT ON %s FOR EACH ROW WHEN (strata._foreign_batch(%L::regclass, NEW.batch_id)) EXECUTE FUNCTION %s(%L)',
-        event_table.relation, event_table.relation, mark, event_table.table_id));
+        'CREATE TRIGGER strata_guard AFTER INSERT ON %s FOR EACH ROW WHEN (strata._foreign_row(%L::regclass, NEW.batch_id, NEW.%I)) EXECUTE FUNCTION %s(%L)',
+        event_table.relation, event_table.relation, strata._time_column(event_table.relation), mark, event_table.table_id));
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER strata_guard', event_table.relation));
 END
 $$;

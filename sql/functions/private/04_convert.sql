@@ -74,7 +74,8 @@ BEGIN
         PERFORM strata._check_partitioned(relation, col.attnum);
         RETURN;
     END IF;
-    EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', relation) INTO filled;
+    -- as the owner: planning alone can evaluate functions of the owner's indexes
+    filled := strata._execute_as(strata._owner(relation), format('SELECT EXISTS (SELECT FROM ONLY %s)', relation))::boolean;
     IF filled THEN
         PERFORM strata._refuse_conversion(relation, 'It holds rows already.',
             format('Rename it, create an empty one LIKE it, make that the event table, then: INSERT INTO %s SELECT * FROM <the old table>;', relation));

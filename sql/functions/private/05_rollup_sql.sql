@@ -165,6 +165,11 @@ BEGIN
             format(pending_range, 'upper_time'), group_ordinals, delta_match, recomputed);
     END IF;
 
+    IF kind = 'unaccounted' THEN
+        RETURN format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM %s e WHERE %s%s AND NOT EXISTS (SELECT FROM %s AND batch_id = e.batch_id)',
+            dirty, group_expressions, source, retained, condition, pending);
+    END IF;
+
     pending := format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM %s)', pending);
     outputs := 'SELECT jsonb_build_object(''batches'', (SELECT count(*) FROM pending), '
         '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))';
@@ -207,7 +212,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION strata._rollup_sql(strata._rollups, text, bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION strata._rollup_sql(strata._rollups, text, bigint, boolean) IS
-'One statement of a rollup: view (the exact view), fold (pending batches and dirty groups into storage), fill (storage from nothing). Fold and fill return, as jsonb, the batches they saw. horizon: ids at or below are decided; many: so many batches are pending that a join beats an array.';
+'One statement of a rollup: view (the exact view), fold (pending batches and dirty groups into storage), fill (storage from nothing), unaccounted (marks dirty what no pending batch brought). Fold and fill return, as jsonb, the batches they saw. horizon: ids at or below are decided; many: so many batches are pending that a join beats an array.';
 
 CREATE FUNCTION strata._storage_order(definition regclass) RETURNS text
     LANGUAGE sql STABLE STRICT

@@ -1,6 +1,23 @@
 -- The names of the four relations of a rollup, quoted.
 CREATE TYPE strata._rollup_place AS (rollup text, definition text, storage text, dirty text);
 
+-- A lock taken under an older snapshot shows rows as they were before those it waited for.
+CREATE FUNCTION strata._require_read_committed(purpose text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '25001',
+            MESSAGE = format('cannot %s in a %s transaction', purpose, current_setting('transaction_isolation')),
+            DETAIL = 'Its snapshot may be older than rows that were changed meanwhile.',
+            HINT = 'Do it in a transaction of isolation level READ COMMITTED.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._require_read_committed(text) IS 'Raises 25001 in transactions that keep one snapshot.';
+
 CREATE FUNCTION strata._managed(relation regclass) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp

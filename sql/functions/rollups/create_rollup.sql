@@ -121,6 +121,11 @@ BEGIN
     IF (SELECT count(*) FROM strata._definition_columns(definition) d WHERE d.column_name = 'batch_id') > 0 THEN
         PERFORM strata._refuse_expression('batch_id', 'The name batch_id is taken by the ledger.', 'Call the column something else: … AS batch.');
     END IF;
+    IF strata._definition_filter_is_mutable(definition) THEN
+        PERFORM strata._refuse_expression(strata._definition_filter(definition),
+            'The filter calls a function that is not immutable: its value depends on settings or on the time.',
+            'Compare with constants, and filter by time when reading.');
+    END IF;
     FOR col IN SELECT * FROM strata._definition_columns(definition) d WHERE d.ordinal > 1 ORDER BY d.ordinal LOOP
         piece := (group_by || aggregates)[col.ordinal - 1];
         IF col.is_mutable THEN
@@ -187,6 +192,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for view %s', definition),
             DETAIL = 'The definition of a rollup belongs to the owner of its event table.', HINT = 'Call strata.create_rollup.';
     END IF;
+    PERFORM strata._require_read_committed('create a rollup');
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._check_definition(definition, group_by, aggregates);
     -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
@@ -200,8 +206,12 @@ BEGIN
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
     PERFORM strata._execute_as(owner, format('COMMENT ON VIEW %s IS %L', place.rollup,
         format('pg_strata rollup of %s; strata.rollup_query() shows its query', source)));
+    PERFORM strata._close_batch(source);
     IF with_data THEN
         PERFORM strata._fill_rollup(rollup);
+    ELSE
+        -- rows that no visible batch accounts for are known to nobody else
+        PERFORM strata._execute_as(owner, strata._rollup_sql(rollup, 'unaccounted'));
     END IF;
     RETURN rollup.rollup;
 END

@@ -19,6 +19,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
             HINT = 'Call strata.rebuild_rollup.';
     END IF;
+    PERFORM strata._require_read_committed('rebuild a rollup');
     PERFORM strata._close_batch(source);
     PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     RETURN strata._fill_rollup(entry);

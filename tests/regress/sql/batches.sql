@@ -2,6 +2,7 @@
 \set SHOW_CONTEXT never
 CREATE TABLE events (ts timestamptz NOT NULL, k int, v bigint);
 SELECT strata.create_event_table('events', 'ts');
+SELECT strata.ensure_partitions('events', now() - interval '2 hours', now()) IS NOT NULL AS made;
 SELECT strata.create_rollup('events_by_k', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(v) AS v']);
 CREATE VIEW ledger AS SELECT batch_id, rows, lower_time, upper_time FROM strata.batches WHERE relation = 'events'::regclass ORDER BY batch_id;
 
@@ -35,7 +36,6 @@ SELECT * FROM differences('events_by_k');
 
 -- the id is drawn by the default however rows come in
 SELECT refused($$INSERT INTO events VALUES ('2001-01-01', 9, 1)$$) LIKE '23514%' AS no_partition;
-SELECT strata.ensure_partitions('events', now(), now());
 SELECT count(*) AS still FROM ledger;
 SELECT partition AS leaf FROM strata.partitions WHERE relation = 'events'::regclass AND now() >= lower AND now() < upper \gset
 INSERT INTO :leaf VALUES (now(), 4, 1);
@@ -91,6 +91,38 @@ SELECT refused($refused$INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7
 SELECT refused($refused$INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 7, 2, -1)$refused$);
 SELECT refused($refused$SELECT strata.current_batch('pg_class')$refused$);
 
+-- a rollup made between two inserts of one transaction
+BEGIN;
+INSERT INTO events VALUES (now(), 20, 1);
+SELECT strata.create_rollup('in_between', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n']);
+INSERT INTO events VALUES (now(), 20, 1);
+COMMIT;
+SELECT * FROM differences('in_between');
+SELECT strata.refresh_rollup('in_between') > 0 AS folded;
+SELECT * FROM differences('in_between');
+SELECT strata.drop_rollup('in_between');
+-- rows no batch of the ledger accounts for, and a rollup that starts without data
+INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 21, 1, 5000);
+SELECT strata.create_rollup('empty_at_first', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n'], with_data => false);
+SELECT * FROM differences('empty_at_first');
+SELECT strata.refresh_rollup('empty_at_first') > 0 AS folded;
+SELECT * FROM differences('empty_at_first');
+SELECT strata.drop_rollup('empty_at_first');
+-- event times that a trigger changes: the ledger keeps what was stored, not what the loader believes
+CREATE FUNCTION clamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.ts := date_trunc('hour', NEW.ts); RETURN NEW; END $$;
+CREATE TRIGGER clamp BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION clamp();
+BEGIN;
+SELECT strata.current_batch('events') AS mine, date_trunc('hour', now()) + interval '29 minutes' AS half_past \gset
+INSERT INTO events (ts, k, v, batch_id) VALUES (:'half_past', 22, 1, :mine);
+INSERT INTO events (ts, k, v) VALUES (:'half_past'::timestamptz - interval '1 hour', 22, 1);
+SELECT strata._finish_batch('events', :mine, 1, :'half_past', :'half_past', NULL, '{}', '{}', '{}');
+COMMIT;
+SELECT lower_time = date_trunc('hour', :'half_past'::timestamptz) - interval '1 hour' AS lower, upper_time = date_trunc('hour', :'half_past'::timestamptz) AS upper FROM ledger WHERE batch_id = :mine;
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k') > 0 AS folded;
+SELECT * FROM differences('events_by_k');
+DROP TRIGGER clamp ON events;
+
 -- holes of aborted transactions melt away
 BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;
 BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;
@@ -112,6 +144,6 @@ SELECT * FROM differences('events_by_k');
 -- a sequence set back is refused: its ids would be taken for folded
 SELECT setval('events_batch_id_seq', 3);
 SELECT refused($refused$SELECT strata.refresh_rollup('events_by_k')$refused$);
-SELECT setval('events_batch_id_seq', 1000);
+SELECT setval('events_batch_id_seq', 10000);
 SELECT strata.refresh_rollup('events_by_k') >= 0 AS refreshes_again;
 DROP TABLE events CASCADE;

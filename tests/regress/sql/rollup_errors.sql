@@ -10,6 +10,7 @@ SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRA
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n, count(*) AS m'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['random() AS k'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['ts::date AS d'], ARRAY['count(*) AS n'])$refused$);
+SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n'], filter => 'ts < now()')$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['j'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['nothing'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['(SELECT 1) AS k'], ARRAY['count(*) AS n'])$refused$);

@@ -13,7 +13,12 @@ CREATE FUNCTION lair.spy(v int, what text) RETURNS int LANGUAGE plpgsql IMMUTABL
 GRANT USAGE ON SCHEMA lair TO escalation_sidecar;
 CREATE TABLE trap (ts timestamptz NOT NULL, k int CHECK (lair.spy(1, 'check') = 1), v int DEFAULT lair.spy(2, 'default'));
 CREATE INDEX ON trap (lair.spy(k, 'index'));
+CREATE INDEX ON trap (ts) WHERE lair.spy(1, 'predicate') = 1;
+\c -
+SET ROLE escalation_mallory;
+SET search_path = lair, public;
 SELECT strata.create_event_table('trap', 'ts', premake => 1);
+SELECT DISTINCT who FROM public.seen WHERE who <> 'escalation_mallory';
 SELECT strata.create_rollup('caught', 'trap', '1 day', ARRAY['lair.spy(k, ''key'') AS k'], ARRAY['sum(lair.spy(v, ''argument'')) AS v'], filter => 'lair.spy(1, ''filter'') = 1');
 SELECT strata.grant_ingest('trap', 'escalation_sidecar');
 RESET ROLE;
