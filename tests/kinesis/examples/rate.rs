@@ -91,12 +91,8 @@ fn get_all(authority: &str, shard: usize, wanted: usize) -> Outcome<usize> {
         if head.contains("\"MillisBehindLatest\":0,") {
             break;
         }
-        iterator = head
-            .split("\"NextShardIterator\":\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next())
-            .unwrap_or_default()
-            .to_owned();
+        let next = head.split("\"NextShardIterator\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        next.ok_or("no next iterator")?.clone_into(&mut iterator);
     }
     if bytes < wanted * PAYLOAD_BYTES * 4 / 3 { Err("records are missing".into()) } else { Ok(wanted) }
 }

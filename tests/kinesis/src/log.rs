@@ -262,3 +262,6 @@ fn put_json_string(out: &mut BytesMut, text: &str) {
         out.put_slice(&escaped);
     }
 }
+
+#[cfg(test)]
+mod tests;

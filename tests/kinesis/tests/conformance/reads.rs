@@ -102,7 +102,7 @@ async fn an_iterator_at_a_time_begins_with_the_first_record_since() {
         let seen = text(subject.first(subject.at_time(&stream, Some(at)).await).await);
         subject.check(name, seen == wanted, seen);
     }
-    let future = DateTime::from(SystemTime::now() + Duration::from_secs(3600));
+    let future = DateTime::from(SystemTime::now() + Duration::from_hours(1));
     subject.check_code(
         "future-timestamp",
         "InvalidArgumentException",

@@ -35,21 +35,18 @@ pub struct Subject {
 impl Subject {
     /// Ours, started for this test, or the one named by the environment.
     pub async fn start() -> Self {
-        let (url, flavour, endpoint) = match std::env::var("KINESIS_ENDPOINT") {
-            Ok(url) => {
-                let flavour = match std::env::var("KINESIS_FLAVOUR").as_deref() {
-                    Ok("kinesis-mock") => Flavour::KinesisMock,
-                    Ok("kinesalite") => Flavour::Kinesalite,
-                    Ok("ours") | Err(_) => Flavour::Ours,
-                    Ok(other) => panic!("KINESIS_FLAVOUR={other} is none of ours, kinesis-mock, kinesalite"),
-                };
-                (url, flavour, None)
-            }
-            Err(_) => {
-                let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                let endpoint = Endpoint::start(listen, Options::default()).await.unwrap();
-                (endpoint.url(), Flavour::Ours, Some(endpoint))
-            }
+        let (url, flavour, endpoint) = if let Ok(url) = std::env::var("KINESIS_ENDPOINT") {
+            let flavour = match std::env::var("KINESIS_FLAVOUR").as_deref() {
+                Ok("kinesis-mock") => Flavour::KinesisMock,
+                Ok("kinesalite") => Flavour::Kinesalite,
+                Ok("ours") | Err(_) => Flavour::Ours,
+                Ok(other) => panic!("KINESIS_FLAVOUR={other} is none of ours, kinesis-mock, kinesalite"),
+            };
+            (url, flavour, None)
+        } else {
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let endpoint = Endpoint::start(listen, Options::default()).await.unwrap();
+            (endpoint.url(), Flavour::Ours, Some(endpoint))
         };
         let config = aws_sdk_kinesis::Config::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -4,6 +4,7 @@
 
 mod control;
 mod faults;
+mod program;
 mod rates;
 mod subject;
 mod time;
