@@ -47,7 +47,8 @@ fn current_batch(relation: pg_sys::Oid) -> i64 {
 /// is not the one this transaction has open, so that its place in the ledger says nothing about the row. Every row put
 /// in passes here, as it is stored: the extent of the open batch is taken down on the way.
 #[pg_extern(sql = false)]
-fn foreign_row(relation: pg_sys::Oid, batch_id: i64, ts: i64) -> bool {
+fn foreign_row(relation: pg_sys::Oid, batch_id: Option<i64>, ts: Option<i64>) -> bool {
+    let (Some(batch_id), Some(ts)) = (batch_id, ts) else { return true };
     OPEN.with_borrow_mut(|open| {
         let Some(batch) = open.iter_mut().find(|batch| batch.relation == relation && batch.id == batch_id) else {
             return true;

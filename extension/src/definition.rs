@@ -24,6 +24,7 @@ type Row = (
     bool,
     bool,
     Option<Vec<pg_sys::Oid>>,
+    pg_sys::Oid,
 );
 
 /// `strata._definition_columns(definition regclass)`: one row per output column of the definition view.
@@ -45,6 +46,7 @@ fn definition_columns(
         name!(is_ordered, bool),
         name!(is_volatile, bool),
         name!(argument_types, Option<Vec<pg_sys::Oid>>),
+        name!(collation_oid, pg_sys::Oid),
     ),
 > {
     // SAFETY: parse trees of a view held open and locked, on the backend's main thread.
@@ -113,6 +115,7 @@ unsafe fn describe(entry: *mut pg_sys::TargetEntry, context: *mut pg_sys::List) 
             is_ordered,
             pg_sys::contain_mutable_functions(expr),
             argument_types,
+            pg_sys::exprCollation(expr),
         )
     }
 }
@@ -131,6 +134,14 @@ unsafe fn with_query<T>(
     unsafe {
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let view = pg_sys::relation_open(definition, lock);
+        if (*(*view).rd_rel).relkind.cast_unsigned() != pg_sys::RELKIND_VIEW {
+            raise(
+                PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+                format!("\"{}\" is not a view", crate::catalog::relation_name(definition)),
+                "A rollup's definition is a view.",
+                "strata.rollups lists the rollups.",
+            );
+        }
         let query: *mut pg_sys::Query =
             pg_sys::copyObjectImpl(pg_sys::get_view_query(view).cast()).cast();
         refuse_unfoldable(query);

@@ -7,10 +7,10 @@ COMMENT ON FUNCTION strata.current_batch(regclass) IS
 'The batch that rows inserted into this event table by this transaction belong to; opened, with its ledger row, on first use. The default of column batch_id; for defaults and for loaders that supply batch_id themselves. Takes INSERT on the event table. Marked STABLE so that COPY keeps its multi-insert path.';
 
 CREATE FUNCTION strata._foreign_row(relation regclass, batch_id bigint, ts timestamptz) RETURNS boolean
-    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'foreign_row_wrapper';
 COMMENT ON FUNCTION strata._foreign_row(regclass, bigint, timestamptz) IS
-'Whether batch_id is not the batch this transaction has open for the event table; takes down the event time of a row that belongs to it. The condition of the guard trigger.';
+'Whether batch_id is not the batch this transaction has open for the event table; takes down the event time of a row that belongs to it. A row without a batch id is foreign. The condition of the guard trigger.';
 
 CREATE FUNCTION strata._is_open_batch(relation regclass, batch_id bigint) RETURNS boolean
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -55,7 +55,7 @@ CREATE FUNCTION strata._definition_columns(
     definition regclass,
     OUT ordinal int, OUT column_name text, OUT type_oid oid, OUT type_modifier int, OUT expression text,
     OUT aggregate oid, OUT arguments text[], OUT filter text, OUT is_ordered boolean, OUT is_mutable boolean,
-    OUT argument_types oid[]
+    OUT argument_types oid[], OUT collation_oid oid
 ) RETURNS SETOF record
     LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'definition_columns_wrapper';

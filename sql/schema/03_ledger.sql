@@ -31,7 +31,7 @@ CREATE TABLE strata._batch_checksums (
     batch_id bigint NOT NULL,
     partition regclass NOT NULL,
     row_count bigint NOT NULL,
-    root bytea NOT NULL CHECK (pg_catalog.octet_length(root) = 32),
+    root bytea NOT NULL CHECK (pg_catalog.octet_length(root) OPERATOR(pg_catalog.=) 32),
     PRIMARY KEY (table_id, batch_id, partition)
 );
 

@@ -34,6 +34,7 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
+    PERFORM strata._forget_dropped_relations();
     PERFORM strata._sync_columns(event_table);
     PERFORM strata._make_partitions(event_table, now(), strata._premade_until(event_table));
     PERFORM strata._create_mark_triggers(event_table, m.partition) FROM strata._without_mark_triggers(relation) m (partition);

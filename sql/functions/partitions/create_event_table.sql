@@ -103,6 +103,8 @@ $$;
 COMMENT ON FUNCTION strata._check_settings(interval, int, interval, interval, interval, text, name, int) IS 'Checks the settings of an event table; 22023.';
 
 -- Returns the sequence that batch ids come from. A table that has been an event table before keeps its ids.
+-- The sequence is not OWNED BY the column, or TRUNCATE … RESTART IDENTITY would give ids out again. The column has no
+-- NOT NULL, which would outlive DROP EXTENSION and the default: the guard refuses rows without an id.
 CREATE FUNCTION strata._add_batch_column(relation regclass) RETURNS text
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -123,15 +125,14 @@ BEGIN
     IF column_type IS NULL THEN
         highest := CASE WHEN EXISTS (SELECT FROM strata._leaves(relation)) THEN 1 END;
         -- a constant default marks rows that are there without rewriting them
-        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ADD COLUMN batch_id bigint NOT NULL DEFAULT 1', relation));
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ADD COLUMN batch_id bigint DEFAULT 1', relation));
     ELSE
-        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET NOT NULL', relation));
+        PERFORM strata._execute_as(owner, format('UPDATE %s SET batch_id = 1 WHERE batch_id IS NULL', relation));
         highest := strata._execute_as(owner, format('SELECT max(batch_id) FROM %s', relation))::bigint;
     END IF;
     IF highest IS NOT NULL THEN
         PERFORM setval(sequence_name::regclass, highest);
     END IF;
-    PERFORM strata._execute_as(owner, format('ALTER SEQUENCE %s OWNED BY %s.batch_id', sequence_name, relation));
     PERFORM strata._execute_as(owner, format('COMMENT ON COLUMN %s.batch_id IS %L', relation,
         'pg_strata: the batch of the ledger that this row came in with; leave it to its default'));
     -- pages_per_range small: a refresh reads the few pages of the newest batches
@@ -208,9 +209,19 @@ COMMENT ON FUNCTION strata._sync_columns(strata._event_tables) IS
 'Brings the column ids of an event table up to its columns: renames followed, new columns numbered, ids of dropped columns never used again.';
 
 CREATE FUNCTION strata._forget_dropped_relations() RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    sequence regclass;
+BEGIN
+    FOR sequence IN
+        SELECT t.batch_sequence FROM strata._event_tables t
+        WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)
+          AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.batch_sequence AND c.relkind = 'S')
+    LOOP
+        PERFORM strata._execute_as(strata._owner(sequence), format('DROP SEQUENCE %s', sequence));
+    END LOOP;
     DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
     DELETE FROM strata._rollups r USING strata._event_tables t
     WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
@@ -230,6 +241,7 @@ AS $$
         DELETE FROM strata._checkpoints c USING gone g WHERE c.table_id = g.table_id
     )
     DELETE FROM strata._dead_letters d USING gone g WHERE d.table_id = g.table_id;
+END
 $$;
 REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;
 COMMENT ON FUNCTION strata._forget_dropped_relations() IS 'Clears the catalog of tables and rollups that were dropped.';

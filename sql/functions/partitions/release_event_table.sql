@@ -30,8 +30,6 @@ BEGIN
     FOR leaf IN SELECT t.relid FROM pg_partition_tree(relation) t LOOP
         PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS %I ON %s', t.name, leaf))
         FROM unnest(ARRAY['strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate']) AS t (name);
-        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT, ALTER COLUMN batch_id DROP NOT NULL', leaf))
-        WHERE leaf = relation;
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT', leaf));
     END LOOP;
     PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS strata_guard ON %s', relation));

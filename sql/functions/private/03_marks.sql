@@ -25,7 +25,7 @@ BEGIN
         -- to_regclass looks at the catalog as it is now, pg_class as a query would at the transaction's snapshot
         CONTINUE WHEN to_regclass(rollup.dirty::text) IS NULL OR to_regclass(rollup.definition::text) IS NULL;
         RETURN NEXT (
-            SELECT format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM (%s) e WHERE e.%s >= %L::timestamptz%s',
+            SELECT format('INSERT INTO %s SELECT DISTINCT %s, coalesce(e.batch_id, 0) FROM (%s) e WHERE e.%s >= %L::timestamptz%s',
                 rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), source, time_column,
                 event_table.retained_from,
                 coalesce(' AND (' || strata._definition_filter(rollup.definition) || ')', ''))
@@ -37,7 +37,7 @@ BEGIN
     THEN
         RETURN NEXT format(
             'SELECT strata._amend_batches(%L::regclass, array_agg(a.batch_id), array_agg(a.lower), array_agg(a.upper)) '
-            'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e GROUP BY e.batch_id) a '
+            'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e WHERE e.batch_id IS NOT NULL GROUP BY e.batch_id) a '
             'HAVING count(*) > 0',
             event_table.relation, time_column, range_of);
     END IF;
@@ -91,10 +91,10 @@ DECLARE
     sequence regclass;
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
-    IF batch_id NOT BETWEEN 1 AND strata._batch_id_max() THEN
+    IF batch_id IS NULL OR batch_id NOT BETWEEN 1 AND strata._batch_id_max() THEN
         RAISE EXCEPTION USING
             ERRCODE = 'ST006',
-            MESSAGE = format('batch id %s is out of range', batch_id),
+            MESSAGE = format('batch id %s is out of range', coalesce(batch_id::text, 'NULL')),
             DETAIL = format('Ids supplied with rows lie between 1 and %s.', strata._batch_id_max()),
             HINT = 'Leave batch_id out of the column list, so that its default applies.';
     END IF;
@@ -153,7 +153,7 @@ BEGIN
         PERFORM strata._admit_batch_id(TG_ARGV[0]::int, NEW.batch_id);
     ELSIF TG_OP = 'UPDATE' THEN
         PERFORM strata._admit_batch_id(TG_ARGV[0]::int, m.batch_id)
-        FROM (SELECT min(n.batch_id) AS batch_id FROM new_rows n UNION SELECT max(n.batch_id) FROM new_rows n) m
+        FROM (SELECT min(coalesce(n.batch_id, 0)) AS batch_id FROM new_rows n UNION SELECT max(n.batch_id) FROM new_rows n) m
         WHERE m.batch_id IS NOT NULL;
     END IF;
     FOR statement IN
@@ -172,7 +172,7 @@ $create$, function_name));
     PERFORM strata._execute_as(strata._owner(event_table.relation), format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', function_name));
     PERFORM strata._execute_as(strata._owner(event_table.relation), format(
         'COMMENT ON FUNCTION %s() IS %L', function_name, 'pg_strata: tells rollups of changes to ' || event_table.relation::text));
-    EXECUTE format('ALTER FUNCTION %s() DEPENDS ON EXTENSION pg_strata', function_name);
+    PERFORM strata._execute_as(strata._owner(event_table.relation), format('ALTER FUNCTION %s() DEPENDS ON EXTENSION pg_strata', function_name));
     RETURN (function_name || '()')::regprocedure;
 END
 $$;

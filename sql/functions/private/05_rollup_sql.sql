@@ -63,7 +63,8 @@ CREATE FUNCTION strata._index_key(column_name text, type_oid oid, type_modifier 
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN type_oid = 'text'::regtype OR (type_oid = 'varchar'::regtype AND type_modifier NOT BETWEEN 5 AND 504)
+        -- 31 keys of 16 characters of 4 bytes fit into a B-tree row of 2,704 bytes
+        WHEN type_oid = 'text'::regtype OR (type_oid IN ('varchar'::regtype, 'bpchar'::regtype) AND type_modifier NOT BETWEEN 5 AND 20)
             THEN format('strata._key_digest(%I::text)', column_name)
         WHEN type_oid = 'bytea'::regtype THEN format('sha256(%I)', column_name)
         ELSE quote_ident(column_name)
@@ -166,7 +167,7 @@ BEGIN
     END IF;
 
     IF kind = 'unaccounted' THEN
-        RETURN format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM %s e WHERE %s%s AND NOT EXISTS (SELECT FROM %s AND batch_id = e.batch_id)',
+        RETURN format('INSERT INTO %s SELECT DISTINCT %s, coalesce(e.batch_id, 0) FROM %s e WHERE %s%s AND NOT EXISTS (SELECT FROM %s AND batch_id = e.batch_id)',
             dirty, group_expressions, source, retained, condition, pending);
     END IF;
 

@@ -132,7 +132,7 @@ BEGIN
             PERFORM strata._refuse_expression(piece, 'It calls a function that is not immutable: its value depends on settings or on the time.',
                 'Fix what it depends on, for example (ts AT TIME ZONE ''UTC'')::date instead of ts::date.');
         ELSIF col.ordinal <= keys + 1 THEN
-            PERFORM strata._check_key(piece, col.column_name, col.type_oid, col.type_modifier);
+            PERFORM strata._check_key(piece, col.column_name, col.type_oid, col.type_modifier, col.collation_oid);
             CONTINUE;
         ELSIF col.aggregate IS NULL THEN
             PERFORM strata._refuse_expression(piece, 'It is not a single aggregate call.',
@@ -153,26 +153,29 @@ $$;
 REVOKE ALL ON FUNCTION strata._check_definition(regclass, text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION strata._check_definition(regclass, text[], text[]) IS 'Says which expression of a rollup it cannot take, and how to write it: ST005.';
 
-CREATE FUNCTION strata._check_key(piece text, column_name text, type_oid oid, type_modifier int) RETURNS void
+CREATE FUNCTION strata._check_key(piece text, column_name text, type_oid oid, type_modifier int, collation_oid oid) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     hashable boolean := (SELECT t.typlen > 0 FROM pg_type t WHERE t.oid = type_oid)
-        OR type_oid IN ('text'::regtype, 'varchar'::regtype, 'bytea'::regtype, 'inet'::regtype, 'cidr'::regtype)
-        OR (type_oid = 'bpchar'::regtype AND type_modifier BETWEEN 5 AND 504)
-        OR (type_oid = 'numeric'::regtype AND type_modifier <> -1);
+        OR type_oid IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype, 'inet'::regtype, 'cidr'::regtype)
+        -- the precision stands in the upper half of the modifier
+        OR (type_oid = 'numeric'::regtype AND type_modifier <> -1 AND ((type_modifier - 4) >> 16) <= 100);
 BEGIN
     IF column_name = 'bucket' THEN
         PERFORM strata._refuse_expression(piece, 'The column bucket is the time bucket itself.', 'Give the key another name: … AS name.');
     ELSIF NOT hashable THEN
         PERFORM strata._refuse_expression(piece, format('A key of type %s can be longer than an index entry.', format_type(type_oid, type_modifier)),
             'Cast it to a type of bounded length, such as numeric(12,2), or to text.');
+    ELSIF NOT (SELECT coalesce(bool_and(c.collisdeterministic), true) FROM pg_collation c WHERE c.oid = collation_oid) THEN
+        PERFORM strata._refuse_expression(piece, 'Its collation is not deterministic: it takes different texts for equal, so a group would have no one key.',
+            format('Use another collation: (%s) COLLATE "C" AS %I', piece, column_name));
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._check_key(text, text, oid, int) FROM PUBLIC;
-COMMENT ON FUNCTION strata._check_key(text, text, oid, int) IS 'Says why an expression cannot be a key of a rollup: ST005.';
+REVOKE ALL ON FUNCTION strata._check_key(text, text, oid, int, oid) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_key(text, text, oid, int, oid) IS 'Says why an expression cannot be a key of a rollup: ST005.';
 
 CREATE FUNCTION strata._create_rollup(
     source regclass, place strata._rollup_place, definition regclass, bucket interval,

@@ -123,6 +123,31 @@ SELECT strata.refresh_rollup('events_by_k') > 0 AS folded;
 SELECT * FROM differences('events_by_k');
 DROP TRIGGER clamp ON events;
 
+-- rows without an id, and a sequence that TRUNCATE … RESTART IDENTITY must not find
+SELECT refused($$INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 23, 1, NULL)$$);
+SELECT refused($$UPDATE events SET batch_id = NULL WHERE k = 22$$);
+BEGIN; INSERT INTO events VALUES (now(), 23, 1); ROLLBACK;
+INSERT INTO events VALUES (now(), 23, 1);
+SELECT strata.refresh_rollup('events_by_k') > 0 AS folded;
+SELECT strata.refresh_rollup('events_by_k');
+TRUNCATE events RESTART IDENTITY;
+INSERT INTO events VALUES (now(), 24, 1);
+SELECT * FROM differences('events_by_k');
+SELECT strata.refresh_rollup('events_by_k');
+SELECT * FROM differences('events_by_k');
+-- keys of more bytes than an index entry holds
+CREATE TABLE wide (ts timestamptz NOT NULL, a varchar(500), b varchar(500), c char(400), d bytea, e text);
+SELECT strata.create_event_table('wide', 'ts');
+SELECT strata.create_rollup('by_all', 'wide', '1 day', ARRAY['a', 'b', 'c', 'd', 'e'], ARRAY['count(*) AS n']);
+INSERT INTO wide SELECT now(), long, long, left(long, 400), convert_to(long, 'UTF8'), long FROM (SELECT string_agg(chr(65536 + (n * 7919) % 50000), '') AS long FROM generate_series(1, 500) n) l, generate_series(1, 2);
+SELECT strata.refresh_rollup('by_all');
+INSERT INTO wide SELECT * FROM wide;
+UPDATE wide SET c = 'x';
+SELECT strata.refresh_rollup('by_all') >= 0 AS refreshed;
+SELECT * FROM differences('by_all');
+SELECT count(*) FROM by_all;
+DROP TABLE wide CASCADE;
+
 -- holes of aborted transactions melt away
 BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;
 BEGIN; INSERT INTO events VALUES (now(), 8, 1); ROLLBACK;

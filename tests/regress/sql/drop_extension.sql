@@ -11,7 +11,7 @@ DROP EXTENSION pg_strata CASCADE;
 RESET client_min_messages;
 SELECT count(*) FROM survivors;
 SELECT k, n FROM survivors_by_k_storage ORDER BY k;
-INSERT INTO survivors (ts, k, batch_id) VALUES (now(), 3, 7);
+INSERT INTO survivors (ts, k) VALUES (now(), 3);
 UPDATE survivors SET k = 4 WHERE k = 3;
 DELETE FROM survivors WHERE k = 4;
 TRUNCATE survivors;

@@ -12,6 +12,10 @@ SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRA
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['ts::date AS d'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n'], filter => 'ts < now()')$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['j'], ARRAY['count(*) AS n'])$refused$);
+CREATE COLLATION ignoring_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['t COLLATE ignoring_case AS t'], ARRAY['count(*) AS n'])$refused$);
+DROP COLLATION ignoring_case;
+SELECT refused($refused$SELECT * FROM strata._definition_columns('pg_class')$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['nothing'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['(SELECT 1) AS k'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', '{}', '{}')$refused$);
