@@ -60,7 +60,10 @@ impl Chunk {
     /// What it holds in memory.
     pub fn weight(&self) -> usize {
         let payloads: usize = self.records.iter().map(|r| r.data.len()).sum();
-        self.bytes.len() + payloads + self.records.len() * RECORD_OVERHEAD + self.rows.len() * size_of::<Row>()
+        self.bytes.len()
+            + payloads
+            + self.records.len() * RECORD_OVERHEAD
+            + self.rows.len() * size_of::<Row>()
     }
 }
 

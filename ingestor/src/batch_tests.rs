@@ -38,11 +38,15 @@ fn layout() -> Layout {
 
 #[test]
 fn rows_go_to_leaves_and_the_rest_to_dead_letters() {
-    let batch = batch(vec![chunk(&lease("a"), 0, &[1, 2, 9, 10]), chunk(&lease("b"), 100, &[19, 20, 39, 51])]);
+    let batch =
+        batch(vec![chunk(&lease("a"), 0, &[1, 2, 9, 10]), chunk(&lease("b"), 100, &[19, 20, 39, 51])]);
     assert_eq!(batch.range(), Some((1, 51)));
     let (places, refused) = batch.place(&layout());
     assert_eq!(places, [(0, 1), (0, 2), (0, 3), (1, 0), (1, 2)]);
-    assert_eq!(refused.iter().map(|r| (r.chunk, r.reject.record)).collect::<Vec<_>>(), [(0, 0), (1, 1), (1, 3)]);
+    assert_eq!(
+        refused.iter().map(|r| (r.chunk, r.reject.record)).collect::<Vec<_>>(),
+        [(0, 0), (1, 1), (1, 3)]
+    );
     assert!(refused[0].reject.reason.contains("window") && refused[1].reject.reason.contains("partition"));
     let roots = batch.roots(&places, &layout());
     assert_eq!(roots.iter().map(|r| (r.oid, r.rows)).collect::<Vec<_>>(), [(1, 2), (2, 2), (3, 1)]);

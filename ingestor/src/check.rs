@@ -25,9 +25,16 @@ pub async fn check(config: &Config) -> Result<()> {
             let iterator = kinesis.iterator(&stream, &shard.id, &Position::TrimHorizon).await?;
             kinesis.records(&stream, &iterator, 1).await?;
         }
-        print(&format!("stream {}: {} open shards, {} listed\n", stream.name, stream.open_shards, shards.len()))?;
+        print(&format!(
+            "stream {}: {} open shards, {} listed\n",
+            stream.name,
+            stream.open_shards,
+            shards.len()
+        ))?;
         if stream.ignores_keys {
-            print("  warning: records go to any shard, whatever their key; their order by key is not kept\n")?;
+            print(
+                "  warning: records go to any shard, whatever their key; their order by key is not kept\n",
+            )?;
         }
         streams.push(Some(stream));
     }
@@ -62,7 +69,13 @@ fn describe(table: &TableSetup) -> String {
         us => format_timestamptz(us),
     };
     // Writing into a string cannot fail.
-    let _ = writeln!(text, "table {}: accepts event times from {} to {}", table.plan.relation, time(from), time(to));
+    let _ = writeln!(
+        text,
+        "table {}: accepts event times from {} to {}",
+        table.plan.relation,
+        time(from),
+        time(to)
+    );
     for feed in &table.feeds {
         let start = match feed.start {
             Start::TrimHorizon => "TRIM_HORIZON".to_owned(),
@@ -75,7 +88,12 @@ fn describe(table: &TableSetup) -> String {
         for (column, path) in plan.columns.iter().zip(&feed.mapping.paths) {
             let null = if column.not_null { " NOT NULL" } else { "" };
             let path = path.as_deref().unwrap_or("always NULL");
-            let _ = writeln!(text, "    {:<20} {:<28} {path}", column.name, format!("{}{null}", column.type_name));
+            let _ = writeln!(
+                text,
+                "    {:<20} {:<28} {path}",
+                column.name,
+                format!("{}{null}", column.type_name)
+            );
         }
     }
     for column in &table.catalog.columns {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 /// Streams records into event tables of pg_strata, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "strata", version, about, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check did not hold.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check did not hold."
+)]
 pub struct Cli {
     /// Settings for any subcommand.
     #[command(flatten)]

@@ -23,9 +23,19 @@ pub async fn run(config: &Config, relation: Option<&str>, command: &DeadLettersC
             let rows = letters.iter().map(|d| {
                 let state = d.sqlstate.clone().unwrap_or_default();
                 let place = format!("{} {}", d.shard, d.sequence_number);
-                vec![d.id.to_string(), d.relation.clone(), format_timestamptz(d.created_at), state, d.reason.clone(), place]
+                vec![
+                    d.id.to_string(),
+                    d.relation.clone(),
+                    format_timestamptz(d.created_at),
+                    state,
+                    d.reason.clone(),
+                    place,
+                ]
             });
-            print(&table(&["id", "table", "set aside at", "state", "reason", "place"], &rows.collect::<Vec<_>>()))
+            print(&table(
+                &["id", "table", "set aside at", "state", "reason", "place"],
+                &rows.collect::<Vec<_>>(),
+            ))
         }
         DeadLettersCommand::Show { id, payload } => {
             let letter = session
@@ -34,7 +44,10 @@ pub async fn run(config: &Config, relation: Option<&str>, command: &DeadLettersC
                 .ok_or_else(|| Error::end(format!("there is no dead letter {id} that you may see")))?;
             let whole = decompressed(&letter)?;
             if *payload {
-                return std::io::stdout().lock().write_all(&whole).map_err(|e| Error::end(format!("cannot write: {e}")));
+                return std::io::stdout()
+                    .lock()
+                    .write_all(&whole)
+                    .map_err(|e| Error::end(format!("cannot write: {e}")));
             }
             let mut shown = describe(&letter);
             if let Value::Object(fields) = &mut shown {

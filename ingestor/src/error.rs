@@ -48,7 +48,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a code.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), code: None, line: None, column: None, connection_lost: false }
+        Self {
+            kind,
+            message: message.to_string(),
+            code: None,
+            line: None,
+            column: None,
+            connection_lost: false,
+        }
     }
 
     /// Nothing that waiting would mend.

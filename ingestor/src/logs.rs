@@ -27,8 +27,5 @@ pub fn start(log: &Log) -> Result<()> {
 
 fn quiet(filter: EnvFilter) -> EnvFilter {
     let names = ["aws", "hyper", "hyper_util", "tokio_postgres", "rustls", "h2"];
-    names
-        .iter()
-        .filter_map(|name| format!("{name}=warn").parse().ok())
-        .fold(filter, EnvFilter::add_directive)
+    names.iter().filter_map(|name| format!("{name}=warn").parse().ok()).fold(filter, EnvFilter::add_directive)
 }

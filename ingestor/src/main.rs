@@ -56,7 +56,9 @@ async fn run(cli: Cli, config: Config) -> Result<()> {
         Command::Try(options) => trial::run(&config, &options).await,
         Command::Status(options) => status::status(&config, options.json).await,
         Command::Produce(options) => produce::produce(&config, options).await,
-        Command::DeadLetters(options) => dead_letters::run(&config, relation.as_deref(), &options.command).await,
+        Command::DeadLetters(options) => {
+            dead_letters::run(&config, relation.as_deref(), &options.command).await
+        }
         Command::Config => print(config::DEFAULT),
     }
 }

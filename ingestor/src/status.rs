@@ -18,7 +18,8 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
         let all = json!({ "tables": tables, "shards": shards, "rollups": rollups });
         return print(&format!("{all}\n"));
     }
-    let age = |ms: Option<i64>| ms.map_or("-".to_owned(), |ms| duration(u64::try_from(ms).unwrap_or_default()));
+    let age =
+        |ms: Option<i64>| ms.map_or("-".to_owned(), |ms| duration(u64::try_from(ms).unwrap_or_default()));
     let rows = tables.iter().map(|t| {
         let last = age(t.last_batch_age_ms);
         vec![t.relation.clone(), t.rows.to_string(), t.batches.to_string(), last, t.dead_letters.to_string()]
@@ -32,7 +33,15 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
         };
         let stream = s.stream.rsplit('/').next().unwrap_or(&s.stream).to_owned();
         let worker = s.worker.clone().unwrap_or_default();
-        vec![s.relation.clone(), stream, s.shard.clone(), state.to_owned(), worker, age(s.age_ms), s.rows.to_string()]
+        vec![
+            s.relation.clone(),
+            stream,
+            s.shard.clone(),
+            state.to_owned(),
+            worker,
+            age(s.age_ms),
+            s.rows.to_string(),
+        ]
     });
     let heads = ["table", "stream", "shard", "state", "worker", "last record", "rows"];
     print(&format!("\n{}", table(&heads, &rows.collect::<Vec<_>>())))?;

@@ -83,7 +83,13 @@ mod tests {
     #[test]
     fn sequence_numbers_compare_as_integers() {
         assert_eq!(compare_sequence("9", "10"), Ordering::Less);
-        assert_eq!(compare_sequence("49590338271490256608559692538361571095921575989136588898", "49590338271490256608559692538361571095921575989136588899"), Ordering::Less);
+        assert_eq!(
+            compare_sequence(
+                "49590338271490256608559692538361571095921575989136588898",
+                "49590338271490256608559692538361571095921575989136588899"
+            ),
+            Ordering::Less
+        );
         assert_eq!(compare_sequence("10", "10"), Ordering::Equal);
     }
 }

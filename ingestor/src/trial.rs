@@ -40,7 +40,10 @@ pub async fn run(config: &Config, options: &Try) -> Result<()> {
         }
     }
     if dead > 0 {
-        return Err(Error::new(Kind::Check, format!("{dead} of {} records would be dead letters", records.len())));
+        return Err(Error::new(
+            Kind::Check,
+            format!("{dead} of {} records would be dead letters", records.len()),
+        ));
     }
     Ok(())
 }
@@ -53,7 +56,10 @@ fn read(options: &Try) -> Result<Vec<Record>> {
             data = std::fs::read(file).map_err(refused)?;
         }
         None => {
-            std::io::stdin().lock().read_to_end(&mut data).map_err(|e| Error::end(format!("cannot read: {e}")))?;
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut data)
+                .map_err(|e| Error::end(format!("cannot read: {e}")))?;
         }
     }
     let record = |data: &[u8]| Record { data: data.to_vec(), ..Record::default() };
@@ -71,7 +77,8 @@ fn describe(plan: &TablePlan, decoded: &Decoded, accepted: (i64, i64)) -> Map<St
         answer.insert("dead_letter".to_owned(), letter);
     } else if let Some(row) = decoded.rows.first() {
         if row.time < accepted.0 || row.time > accepted.1 {
-            let reason = format!("event time is outside the accepted window: {}", format_timestamptz(row.time));
+            let reason =
+                format!("event time is outside the accepted window: {}", format_timestamptz(row.time));
             answer.insert("dead_letter".to_owned(), json!({"reason": reason, "sqlstate": "23514"}));
         } else {
             answer.insert("row".to_owned(), Value::Object(values(plan, &decoded.bytes)));
@@ -88,7 +95,10 @@ fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
         let Some((head, after)) = rest.split_first_chunk::<4>() else { break };
         let length = usize::try_from(i32::from_be_bytes(*head)).ok();
         let (value, after) = after.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
-        values.insert(column.name.clone(), if length.is_some() { text(column.tag, value) } else { Value::Null });
+        values.insert(
+            column.name.clone(),
+            if length.is_some() { text(column.tag, value) } else { Value::Null },
+        );
         rest = after;
     }
     values
@@ -96,7 +106,11 @@ fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
 
 fn text(tag: Tag, value: &[u8]) -> Value {
     let hex = || value.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let number = || value.iter().fold(if value.first() > Some(&127) { -1_i64 } else { 0 }, |n, b| (n << 8) | i64::from(*b));
+    let number = || {
+        value
+            .iter()
+            .fold(if value.first() > Some(&127) { -1_i64 } else { 0 }, |n, b| (n << 8) | i64::from(*b))
+    };
     match tag {
         Tag::Bool => json!(value == [1]),
         Tag::Int2 | Tag::Int4 | Tag::Int8 => json!(number()),
@@ -112,9 +126,13 @@ fn text(tag: Tag, value: &[u8]) -> Value {
         Tag::Timestamp => json!(format_timestamptz(number()).trim_end_matches('Z')),
         Tag::TimestampTz => json!(format_timestamptz(number())),
         Tag::Time => json!(
-            format_timestamptz(number()).split_once('T').map(|(_, time)| time.trim_end_matches('Z').to_owned())
+            format_timestamptz(number())
+                .split_once('T')
+                .map(|(_, time)| time.trim_end_matches('Z').to_owned())
         ),
-        Tag::Jsonb => serde_json::from_slice(value.get(1..).unwrap_or_default()).unwrap_or_else(|_| json!(hex())),
+        Tag::Jsonb => {
+            serde_json::from_slice(value.get(1..).unwrap_or_default()).unwrap_or_else(|_| json!(hex()))
+        }
         Tag::Bytea | Tag::Inet | Tag::Cidr => json!(hex()),
         _ => json!(String::from_utf8_lossy(value)),
     }

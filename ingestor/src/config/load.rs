@@ -87,7 +87,9 @@ fn merge_file(settings: &mut Table, file: Table, template: &Table) -> Result<()>
                 _ => return Err(unknown("section", &name, sections(settings))),
             },
             (_, value) => match settings.get(&name) {
-                Some(Value::Table(_)) => return Err(Error::usage(format!("{name} must be a section [{name}]"))),
+                Some(Value::Table(_)) => {
+                    return Err(Error::usage(format!("{name} must be a section [{name}]")));
+                }
                 Some(_) => {
                     settings.insert(name, value);
                 }
@@ -164,9 +166,9 @@ fn set(settings: &mut Table, section: &str, key: &str, text: &str) -> Result<()>
     };
     let value = match table.get(key) {
         Some(Value::String(_)) => Value::String(text.to_owned()),
-        Some(Value::Integer(_)) => {
-            Value::Integer(text.parse().map_err(|_| Error::usage(format!("{key} must be an integer, not \"{text}\"")))?)
-        }
+        Some(Value::Integer(_)) => Value::Integer(
+            text.parse().map_err(|_| Error::usage(format!("{key} must be an integer, not \"{text}\"")))?,
+        ),
         Some(Value::Boolean(_)) => {
             Value::Boolean(text.parse().map_err(|_| Error::usage(format!("{key} must be true or false")))?)
         }

@@ -9,7 +9,8 @@ fn from_text(text: &str) -> Result<Config> {
 }
 
 fn with(text: &str, environment: &[(&str, &str)], overrides: &Overrides) -> Result<Config> {
-    let path = std::env::temp_dir().join(format!("strata-config-{}-{}.toml", std::process::id(), fastrand::u64(..)));
+    let path =
+        std::env::temp_dir().join(format!("strata-config-{}-{}.toml", std::process::id(), fastrand::u64(..)));
     std::fs::write(&path, text).unwrap();
     let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     let config = load(Some(&path), environment, overrides);
@@ -36,7 +37,10 @@ fn the_printed_default_is_a_valid_file() {
 fn documentation_holds_the_default() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ingestor.md");
     let text = std::fs::read_to_string(path).unwrap();
-    assert!(text.contains(&format!("```toml\n{DEFAULT}```")), "docs/ingestor.md must quote ingestor/strata.toml");
+    assert!(
+        text.contains(&format!("```toml\n{DEFAULT}```")),
+        "docs/ingestor.md must quote ingestor/strata.toml"
+    );
 }
 
 #[test]
@@ -56,7 +60,9 @@ fn feeds_take_their_defaults_from_the_example() {
 #[test]
 fn unknown_keys_are_refused_with_the_nearest() {
     let message = |text| from_text(text).unwrap_err().message;
-    assert!(message("[batch]\nlinger = 5").ends_with("unknown key \"batch.linger\": did you mean \"linger_ms\"?"));
+    assert!(
+        message("[batch]\nlinger = 5").ends_with("unknown key \"batch.linger\": did you mean \"linger_ms\"?")
+    );
     assert!(message("[kineses]\nregion = ''").contains("did you mean \"kinesis\"?"));
     assert!(message("wroker = 'a'").contains("did you mean \"worker\"?"));
     assert!(message("[[feeds]]\nstrem = 'a'").contains("\"feeds[0].strem\": did you mean \"stream\"?"));

@@ -219,7 +219,9 @@ impl Config {
             }
         }
         if self.kinesis.page_records > 10_000 {
-            return Err(Error::usage("kinesis.page_records must be at most 10000, which is what Kinesis allows"));
+            return Err(Error::usage(
+                "kinesis.page_records must be at most 10000, which is what Kinesis allows",
+            ));
         }
         if self.lease.duration_ms < 1_000 {
             return Err(Error::usage("lease.duration_ms must be at least 1000"));
@@ -262,7 +264,9 @@ impl Config {
             })?;
             return Ok(Secret::new(text.trim()));
         }
-        Err(Error::usage("no database is configured: set STRATA_POSTGRES_DSN, postgres.dsn or postgres.dsn_file"))
+        Err(Error::usage(
+            "no database is configured: set STRATA_POSTGRES_DSN, postgres.dsn or postgres.dsn_file",
+        ))
     }
 
     /// The name leases are held under.

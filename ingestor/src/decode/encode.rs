@@ -71,7 +71,8 @@ impl Encoder {
             Tag::Float8 => copy.f64(float::<f64>(json, "double precision", f64::is_infinite, |v| *v == 0.0)?),
             Tag::Numeric => {
                 let text = number_text(json, "numeric")?;
-                copy.field(|out| numeric::parse_into(text, column.numeric, out)).map_err(|e| numeric_fault(&e))?;
+                copy.field(|out| numeric::parse_into(text, column.numeric, out))
+                    .map_err(|e| numeric_fault(&e))?;
             }
             Tag::Text => copy.bytes(self.string(json)?.as_bytes()),
             Tag::Varchar | Tag::Bpchar => {
@@ -245,7 +246,11 @@ fn round_time(us: i64, typmod: i32) -> i64 {
     }
     let scale = 10_i64.pow(6 - digits);
     let half = scale / 2;
-    if us >= 0 { (us.saturating_add(half)) / scale * scale } else { -((half.saturating_sub(us)) / scale * scale) }
+    if us >= 0 {
+        (us.saturating_add(half)) / scale * scale
+    } else {
+        -((half.saturating_sub(us)) / scale * scale)
+    }
 }
 
 fn numeric_fault(error: &NumericError) -> Fault {

@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for bad in ["", "{", "nonsense", "{\"a\":1} x", "{\"a\":01}", "{\"a\":\"\u{1}\"}", "{a:1}", "{\"b\":}"] {
+        for bad in
+            ["", "{", "nonsense", "{\"a\":1} x", "{\"a\":01}", "{\"a\":\"\u{1}\"}", "{a:1}", "{\"b\":}"]
+        {
             assert!(found(bad, &["$.a"]).is_err(), "{bad}");
         }
         for other in ["1", "[1]", "\"a\"", "null"] {

@@ -112,7 +112,8 @@ impl Decoder {
     fn row(&mut self, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, (Fault, Option<usize>)> {
         let whole = |fault| (fault, None);
         if data.len() > self.record_bytes_max {
-            let reason = format!("record of {} bytes is over the limit of {}", data.len(), self.record_bytes_max);
+            let reason =
+                format!("record of {} bytes is over the limit of {}", data.len(), self.record_bytes_max);
             return Err(whole(Fault::new("54000", reason)));
         }
         let text = std::str::from_utf8(data).map_err(|e| {
@@ -128,13 +129,19 @@ impl Decoder {
         let mut time = 0;
         for (at, column) in self.plan.columns.iter().enumerate() {
             let value = self.mapping.slots[at].and_then(|slot| self.spans[slot].text(text));
-            let present =
-                self.encoder.column(column, value, copy, &mut self.hasher).map_err(|fault| (fault, Some(at)))?;
+            let present = self
+                .encoder
+                .column(column, value, copy, &mut self.hasher)
+                .map_err(|fault| (fault, Some(at)))?;
             if at == self.plan.time {
                 time = encode::event_time(column.tag, copy.last_value());
             }
             if !present && (column.not_null || at == self.plan.time) {
-                let reason = if value.is_some() { "null for a column that is NOT NULL" } else { "missing value for a column that is NOT NULL" };
+                let reason = if value.is_some() {
+                    "null for a column that is NOT NULL"
+                } else {
+                    "missing value for a column that is NOT NULL"
+                };
                 return Err((Fault::new("23502", format!("column \"{}\": {reason}", column.name)), Some(at)));
             }
         }

@@ -157,14 +157,17 @@ mod tests {
         assert_eq!(parse("$.a.b[0]['x']").unwrap(), [key("a"), key("b"), Step::Index(0), key("x")]);
         assert_eq!(parse(r#"$["a.b"]['it\'s']"#).unwrap(), [key("a.b"), key("it's")]);
         assert_eq!(parse("$.größe").unwrap(), [key("größe")]);
-        for bad in ["", "a", "$a", "$.", "$..a", "$[", "$[]", "$[-1]", "$[01]", "$['a'", "$['a]", "$.*", "$[*]"] {
+        for bad in
+            ["", "a", "$a", "$.", "$..a", "$[", "$[]", "$[-1]", "$[01]", "$['a'", "$['a]", "$.*", "$[*]"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn equal_paths_share_a_slot_and_subtrees_are_ranges() {
-        let paths: Vec<_> = ["$.a.b", "$.c", "$.a", "$.c", "$.a.d[2]"].iter().map(|p| parse(p).unwrap()).collect();
+        let paths: Vec<_> =
+            ["$.a.b", "$.c", "$.a", "$.c", "$.a.d[2]"].iter().map(|p| parse(p).unwrap()).collect();
         let (root, slots) = Node::build(&paths);
         assert_eq!(slots[1], slots[3]);
         assert_eq!((root.first, root.last), (0, 4));

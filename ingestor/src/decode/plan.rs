@@ -96,7 +96,10 @@ pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<M
         }
     }
     let time = columns.iter().position(|c| c.name == catalog.time_column).ok_or_else(|| {
-        Error::usage(format!("{}: the time column \"{}\" cannot be skipped", catalog.relation, catalog.time_column))
+        Error::usage(format!(
+            "{}: the time column \"{}\" cannot be skipped",
+            catalog.relation, catalog.time_column
+        ))
     })?;
     let mappings = feeds.iter().map(|feed| mapping(&columns, feed)).collect::<Result<_>>()?;
     let plan = TablePlan { relation: catalog.relation.clone(), table: catalog.table, columns, time };
@@ -127,7 +130,8 @@ fn check_names(catalog: &CatalogTable, feed: &Feed) -> Result<()> {
 }
 
 fn writable(catalog: &CatalogTable, column: &CatalogColumn) -> Result<Column> {
-    let tag = tag_of_type(column.type_oid).filter(|tag| !matches!(tag, Tag::Null | Tag::TimeTz | Tag::Interval));
+    let tag =
+        tag_of_type(column.type_oid).filter(|tag| !matches!(tag, Tag::Null | Tag::TimeTz | Tag::Interval));
     let tag = tag.ok_or_else(|| {
         Error::usage(format!(
             "{}: column \"{}\" has type {}, which cannot be written from JSON; leave it to its default with skip_columns",

@@ -68,7 +68,8 @@ fn unicode(rest: &mut &str) -> Result<char, Fault> {
         0 => return Err(Fault::new("22P05", "text has the character \\u0000, which PostgreSQL cannot hold")),
         high @ 0xd800..=0xdbff => {
             *rest = rest.strip_prefix("\\u").ok_or_else(lone)?;
-            let low = rest.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(lone)?;
+            let low =
+                rest.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(lone)?;
             *rest = rest.get(4..).unwrap_or_default();
             if !(0xdc00..=0xdfff).contains(&low) {
                 return Err(lone());

@@ -1,1 +1,294 @@
 #![allow(clippy::unwrap_used)]
+
+use super::plan::{CatalogColumn, CatalogTable, plan};
+use super::*;
+use crate::config::{EpochUnit, Feed};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use strata_core::merkle::Hash;
+
+/// Name, type's OID and name, type modifier, NOT NULL.
+type Spec = (&'static str, u32, &'static str, i32, bool);
+
+const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
+
+fn catalog(specs: &[Spec]) -> CatalogTable {
+    let column = |(i, spec): (usize, &Spec)| CatalogColumn {
+        id: i32::try_from(i + 1).unwrap(),
+        name: spec.0.to_owned(),
+        type_oid: spec.1,
+        type_name: spec.2.to_owned(),
+        typmod: spec.3,
+        not_null: spec.4,
+        is_generated: false,
+    };
+    CatalogTable {
+        relation: "public.t".to_owned(),
+        table: [7; 16],
+        time_column: "ts".to_owned(),
+        columns: specs.iter().enumerate().map(column).collect(),
+    }
+}
+
+fn feed(columns: &[(&str, &str)]) -> Feed {
+    Feed {
+        stream: "s".to_owned(),
+        relation: "t".to_owned(),
+        start: "TRIM_HORIZON".to_owned(),
+        epoch_unit: EpochUnit::Ms,
+        skip_columns: Vec::new(),
+        columns: columns.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn decoder(specs: &[Spec], feed: &Feed) -> Decoder {
+    let (plan, mut mappings) = plan(&catalog(specs), &[feed]).unwrap();
+    Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), 1 << 20)
+}
+
+fn record(data: impl Into<Vec<u8>>) -> Record {
+    Record { data: data.into(), ..Record::default() }
+}
+
+/// The bytes of one column's value beside a valid time, `None` for NULL; or SQLSTATE.
+fn one(spec: Spec, json: &str) -> Result<Option<Vec<u8>>, String> {
+    let mut decoder = decoder(&[TS, spec], &feed(&[]));
+    let text = format!("{{\"ts\":\"2026-01-01T00:00:00Z\",\"{}\":{json}}}", spec.0);
+    let decoded = decoder.decode(&[record(text)]);
+    if let Some(reject) = decoded.rejects.first() {
+        assert!(decoded.bytes.is_empty() && decoded.rows.is_empty());
+        return Err(reject.sqlstate.clone().unwrap());
+    }
+    // Column count, length and value of the time; then length and value of the column; then the batch id.
+    let value = &decoded.bytes[2 + 4 + 8..decoded.bytes.len() - 12];
+    assert_eq!(decoded.bytes[..2], [0, 3]);
+    let length = i32::from_be_bytes(value[..4].try_into().unwrap());
+    assert_eq!(usize::try_from(length.max(0)).unwrap(), value.len() - 4);
+    Ok((length >= 0).then(|| value[4..].to_vec()))
+}
+
+fn ok(spec: Spec, json: &str) -> Vec<u8> {
+    one(spec, json).unwrap().unwrap()
+}
+
+const INT4: Spec = ("c", 23, "integer", -1, false);
+const INT2: Spec = ("c", 21, "smallint", -1, false);
+const INT8: Spec = ("c", 20, "bigint", -1, false);
+const TEXT: Spec = ("c", 25, "text", -1, false);
+const FLOAT4: Spec = ("c", 700, "real", -1, false);
+const FLOAT8: Spec = ("c", 701, "double precision", -1, false);
+const JSONB: Spec = ("c", 3802, "jsonb", -1, false);
+
+#[test]
+fn numbers() {
+    assert_eq!(ok(INT2, "-2"), (-2_i16).to_be_bytes());
+    assert_eq!(ok(INT4, "\"42\""), 42_i32.to_be_bytes());
+    assert_eq!(ok(INT8, "9223372036854775807"), i64::MAX.to_be_bytes());
+    assert_eq!(ok(INT4, "7.00"), 7_i32.to_be_bytes());
+    for (json, state) in
+        [("32768", "22003"), ("1.5", "22P02"), ("1e3", "22P02"), ("true", "22P02"), ("\"\"", "22P02")]
+    {
+        assert_eq!(one(INT2, json), Err(state.to_owned()), "{json}");
+    }
+    assert_eq!(one(INT8, "99999999999999999999"), Err("22003".to_owned()));
+    assert_eq!(ok(FLOAT4, "0.1"), 0.1_f32.to_be_bytes());
+    assert_eq!(ok(FLOAT8, "\"-Infinity\""), f64::NEG_INFINITY.to_be_bytes());
+    assert_eq!(ok(FLOAT8, "-0.0"), (-0.0_f64).to_be_bytes());
+    assert_eq!(one(FLOAT4, "1e39"), Err("22003".to_owned()));
+    assert_eq!(one(FLOAT8, "1e-400"), Err("22003".to_owned()));
+    assert_eq!(one(FLOAT8, "\"inf\""), Err("22P02".to_owned()));
+    let numeric = ("c", 1700, "numeric(12,2)", ((12 << 16) | 2) + 4, false);
+    assert_eq!(ok(numeric, "12.345"), strata_core::numeric::parse("12.35", None).unwrap());
+    assert_eq!(ok(numeric, "\"12.3\""), strata_core::numeric::parse("12.30", None).unwrap());
+    assert_eq!(one(numeric, "123456789012.34"), Err("22003".to_owned()));
+    assert_eq!(one(numeric, "\"x\""), Err("22P02".to_owned()));
+}
+
+#[test]
+fn texts() {
+    assert_eq!(ok(TEXT, r#""a\u00e9\n""#), "aé\n".as_bytes());
+    assert_eq!(ok(TEXT, "[1, 2]"), b"[1, 2]");
+    assert_eq!(ok(TEXT, "1.50"), b"1.50");
+    assert_eq!(ok(TEXT, "true"), b"true");
+    assert_eq!(one(TEXT, r#""a\u0000""#), Err("22P05".to_owned()));
+    assert_eq!(one(TEXT, r#""\ud800""#), Err("22P02".to_owned()));
+    let varchar = ("c", 1043, "character varying(3)", 7, false);
+    assert_eq!(ok(varchar, "\"äöü  \""), "äöü".as_bytes());
+    assert_eq!(one(varchar, "\"abcd\""), Err("22001".to_owned()));
+    assert_eq!(ok(("c", 1043, "character varying", -1, false), "\"abcd\""), b"abcd");
+    let json = ("c", 114, "json", -1, false);
+    assert_eq!(ok(json, r#"{"b":1, "a":"\u0000"}"#), br#"{"b":1, "a":"\u0000"}"#);
+    assert_eq!(ok(JSONB, r#"{"b":1}"#), b"\x01{\"b\":1}");
+    assert_eq!(one(JSONB, r#"{"b":"\u0000"}"#), Err("22P05".to_owned()));
+    assert_eq!(one(JSONB, "null"), Ok(None));
+}
+
+#[test]
+fn the_other_types() {
+    assert_eq!(ok(("c", 16, "boolean", -1, false), "true"), [1]);
+    assert_eq!(ok(("c", 16, "boolean", -1, false), "\"f\""), [0]);
+    assert_eq!(one(("c", 16, "boolean", -1, false), "2"), Err("22P02".to_owned()));
+    let uuid = ("c", 2950, "uuid", -1, false);
+    assert_eq!(ok(uuid, "\"00000000-0000-0000-0000-0000000000ff\"")[15], 255);
+    assert_eq!(one(uuid, "1"), Err("22P02".to_owned()));
+    let stamp = ("c", 1114, "timestamp without time zone", -1, false);
+    assert_eq!(ok(stamp, "\"2000-01-01T00:00:01\""), 1_000_000_i64.to_be_bytes());
+    assert_eq!(one(stamp, "\"2000-01-01T00:00:01Z\""), Err("22007".to_owned()));
+    assert_eq!(ok(("c", 1082, "date", -1, false), "\"2000-01-02\""), 1_i32.to_be_bytes());
+    assert_eq!(ok(("c", 1083, "time", -1, false), "\"00:00:01\""), 1_000_000_i64.to_be_bytes());
+    assert_eq!(ok(("c", 17, "bytea", -1, false), "\"AQID\""), [1, 2, 3]);
+    assert_eq!(one(("c", 17, "bytea", -1, false), "\"A\""), Err("22P02".to_owned()));
+    assert_eq!(ok(("c", 869, "inet", -1, false), "\"10.0.0.1/8\""), [2, 8, 0, 4, 10, 0, 0, 1]);
+}
+
+#[test]
+fn times() {
+    let seconds = |text: &str, typmod| {
+        let spec = ("ts", 1184, "timestamptz", typmod, true);
+        let decoded = decoder(&[spec], &feed(&[])).decode(&[record(format!("{{\"ts\":{text}}}"))]);
+        decoded.rows.first().map(|row| row.time).ok_or_else(|| decoded.rejects[0].sqlstate.clone().unwrap())
+    };
+    assert_eq!(seconds("\"2000-01-01T01:00:01+01:00\"", -1), Ok(1_000_000));
+    assert_eq!(seconds("946684801000", -1), Ok(1_000_000));
+    assert_eq!(seconds("946684801000.5", -1), Ok(1_000_500));
+    // Rounded half away from zero to the column's precision, as the server does.
+    assert_eq!(seconds("\"2000-01-01T00:00:00.0005Z\"", 3), Ok(1_000));
+    assert_eq!(seconds("\"1999-12-31T23:59:59.9995Z\"", 3), Ok(-1_000));
+    assert_eq!(seconds("\"1999-12-31T23:59:59.999501Z\"", 3), Ok(0));
+    assert_eq!(seconds("\"2026-01-01\"", -1).unwrap_err(), "22007");
+    assert_eq!(seconds("\"2026-01-01T00:00:00\"", -1).unwrap_err(), "22007");
+    assert_eq!(seconds("null", -1).unwrap_err(), "23502");
+    let date = ("ts", 1082, "date", -1, true);
+    let decoded = decoder(&[date], &feed(&[])).decode(&[record(r#"{"ts":"2000-01-03"}"#)]);
+    assert_eq!(decoded.rows[0].time, 2 * 86_400_000_000);
+}
+
+#[test]
+fn records_that_are_no_rows() {
+    let specs = [TS, ("kind", 25, "text", -1, true)];
+    let mut decoder = decoder(&specs, &feed(&[("kind", "$.meta.kind")]));
+    let good = r#"{"ts":0,"meta":{"kind":"x"}}"#;
+    let mut large = good.as_bytes().to_vec();
+    large.resize((1 << 20) + 1, b' ');
+    let records: Vec<Record> = [
+        b"nonsense".to_vec(),
+        good.into(),
+        br#"{"ts":0}"#.to_vec(),
+        b"{\"ts\":0,\"meta\":{\"kind\":\"\xff\"}}".to_vec(),
+        large,
+        br#"{"meta":{"kind":"x"}}"#.to_vec(),
+        b"[]".to_vec(),
+        br#"{"ts":0,"meta":{"kind":null}}"#.to_vec(),
+    ]
+    .map(record)
+    .into();
+    let decoded = decoder.decode(&records);
+    assert_eq!(decoded.rows.iter().map(|r| r.record).collect::<Vec<_>>(), [1]);
+    let rejects: Vec<_> = decoded
+        .rejects
+        .iter()
+        .map(|r| (r.record, r.sqlstate.as_deref().unwrap(), r.column.as_deref()))
+        .collect();
+    let expected = [
+        (0, "22P02", None),
+        (2, "23502", Some("kind")),
+        (3, "22021", None),
+        (4, "54000", None),
+        (5, "23502", Some("ts")),
+        (6, "22P02", None),
+        (7, "23502", Some("kind")),
+    ];
+    assert_eq!(rejects, expected);
+    assert!(decoded.rejects.iter().all(|r| !r.reason.contains("nonsense")), "a reason quotes no payload");
+}
+
+#[test]
+fn wrong_mappings_are_refused_by_name() {
+    let refuse = |specs: &[Spec], feed: Feed| plan(&catalog(specs), &[&feed]).unwrap_err().message;
+    let unknown = refuse(&[TS], feed(&[("kind", "$.kind")]));
+    assert_eq!(unknown, "table public.t has no column \"kind\": it has ts");
+    assert!(refuse(&[TS, ("i", 1186, "interval", -1, false)], feed(&[])).contains("\"i\" has type interval"));
+    assert!(refuse(&[TS, ("p", 600, "point", -1, false)], feed(&[])).contains("skip_columns"));
+    assert!(refuse(&[TS], feed(&[("ts", "ts")])).contains("must begin with $"));
+    assert!(
+        refuse(&[TS], Feed { skip_columns: vec!["ts".to_owned()], ..feed(&[]) })
+            .contains("cannot be skipped")
+    );
+}
+
+#[test]
+fn feeds_of_one_table_share_its_columns() {
+    let specs = [TS, TEXT, ("d", 600, "point", -1, false)];
+    let skip = |columns: &[&str]| columns.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
+    let (a, b) = (
+        Feed { skip_columns: skip(&["d"]), ..feed(&[("c", "$.x")]) },
+        Feed { skip_columns: skip(&["c", "d"]), ..feed(&[]) },
+    );
+    let (plan, mappings) = plan(&catalog(&specs), &[&a, &b]).unwrap();
+    assert_eq!(plan.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["ts", "c"]);
+    assert_eq!(mappings[0].paths[1].as_deref(), Some("$.x"));
+    assert_eq!(mappings[1].slots[1], None);
+}
+
+/// The leaf as docs/formats.md defines it, put together by hand.
+fn leaf(columns: &[(u32, u8, &[u8])]) -> Hash {
+    let mut data = vec![1];
+    data.extend_from_slice(&[7; 16]);
+    for (id, tag, bytes) in columns {
+        data.extend_from_slice(&id.to_be_bytes());
+        data.push(*tag);
+        data.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        data.extend_from_slice(bytes);
+    }
+    strata_core::merkle::leaf_hash(&data)
+}
+
+#[test]
+fn the_hash_covers_what_is_stored_and_leaves_null_out() {
+    let specs = [
+        TS,
+        ("n", 25, "text", -1, false),
+        ("j", 3802, "jsonb", -1, false),
+        ("k", 1042, "character(4)", 8, false),
+    ];
+    let mut decoder = decoder(&specs, &feed(&[]));
+    let rows = [r#"{"ts":946684800001,"j":{"bb":1.0,"a":2},"k":"x  "}"#, r#"{"ts":946684800001,"n":null}"#];
+    let decoded = decoder.decode(&rows.map(record));
+    let ts = 1_000_i64.to_be_bytes();
+    let canonical = strata_core::jsonb::canonical(r#"{"a":2,"bb":1.0}"#).unwrap();
+    assert_eq!(decoded.rows[0].hash, leaf(&[(1, 16, &ts), (3, 22, &canonical), (4, 10, b"x")]));
+    assert_eq!(decoded.rows[1].hash, leaf(&[(1, 16, &ts)]));
+}
+
+proptest! {
+    #[test]
+    fn noise_never_panics_and_loses_no_record(records in proptest::collection::vec(".{0,80}", 0..8)) {
+        let specs = [TS, INT4, ("j", 3802, "jsonb", -1, false)];
+        let records: Vec<Record> = records.into_iter().map(record).collect();
+        let decoded = decoder(&specs, &feed(&[])).decode(&records);
+        prop_assert_eq!(decoded.rows.len() + decoded.rejects.len(), records.len());
+    }
+
+    #[test]
+    fn rows_lie_end_to_end(values in proptest::collection::vec((any::<i32>(), ".{0,10}", any::<bool>()), 0..20)) {
+        let specs = [TS, ("a", 23, "integer", -1, true), ("b", 25, "text", -1, false)];
+        let records: Vec<Record> = values.iter().map(|(a, b, bad)| {
+            let a = if *bad { serde_json::Value::Null } else { (*a).into() };
+            record(serde_json::json!({"b": b.replace('\0', ""), "ts": 0, "a": a}).to_string())
+        }).collect();
+        let decoded = decoder(&specs, &feed(&[])).decode(&records);
+        let mut at = 0;
+        for row in &decoded.rows {
+            prop_assert_eq!(row.start, at);
+            at = row.end;
+            let (a, b, _) = &values[row.record as usize];
+            let bytes = &decoded.bytes[row.start as usize..row.end as usize];
+            prop_assert_eq!(&bytes[..2], &[0, 4]);
+            prop_assert_eq!(&bytes[18..22], &a.to_be_bytes());
+            let text = b.replace('\0', "");
+            prop_assert_eq!(&bytes[26..26 + text.len()], text.as_bytes());
+        }
+        prop_assert_eq!(at as usize, decoded.bytes.len());
+        prop_assert_eq!(decoded.rows.len(), values.iter().filter(|(_, _, bad)| !bad).count());
+    }
+}

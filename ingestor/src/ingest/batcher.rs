@@ -37,7 +37,9 @@ pub async fn run(
         let range = batch.range();
         let relation = table.plan.relation.as_str();
         let layout = context
-            .insist("preparing the batch", || async { partitions.session().await?.prepare_batch(relation, range).await })
+            .insist("preparing the batch", || async {
+                partitions.session().await?.prepare_batch(relation, range).await
+            })
             .await?;
         // Stopped while the database is away: what was read is read again at the next start.
         let Some(layout) = layout else { return Ok(()) };

@@ -37,7 +37,11 @@ impl Link {
 
 /// Makes a refused login something to wait out.
 pub fn patient(error: Error) -> Error {
-    if error.kind == Kind::Usage { Error { kind: Kind::Retry, connection_lost: true, ..error } } else { error }
+    if error.kind == Kind::Usage {
+        Error { kind: Kind::Retry, connection_lost: true, ..error }
+    } else {
+        error
+    }
 }
 
 impl Context {

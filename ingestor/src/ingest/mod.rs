@@ -12,8 +12,8 @@ mod shards;
 mod upkeep;
 mod writer;
 
-pub use setup::{TableSetup, setup_tables};
 use setup::setup;
+pub use setup::{TableSetup, setup_tables};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -160,7 +160,8 @@ async fn oversee(
                 return outcome.and_then(|()| Err(Error::end(message)));
             }
         };
-        let ended = ended.unwrap_or_else(|e| Err(Error::end(format!("a part of the pipeline broke off: {e}"))));
+        let ended =
+            ended.unwrap_or_else(|e| Err(Error::end(format!("a part of the pipeline broke off: {e}"))));
         if let Err(error) = ended {
             tracing::error!(error = %error, code = error.code, "stopped by an error");
             if outcome.is_ok() {

@@ -113,7 +113,8 @@ impl Reader {
                 return Ok(Why::CaughtUp);
             }
             if let Some(mean) = bytes.checked_div(count) {
-                record_bytes = if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
+                record_bytes =
+                    if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
             }
             next = started + pause(settings, count, bytes, behind_ms);
         }

@@ -42,7 +42,12 @@ struct Wanted {
 }
 
 /// Reads one feed until stopped or caught up.
-pub async fn run(context: Arc<Context>, table: Arc<Table>, feed: FeedSetup, chunks: mpsc::Sender<Chunk>) -> Result<()> {
+pub async fn run(
+    context: Arc<Context>,
+    table: Arc<Table>,
+    feed: FeedSetup,
+    chunks: mpsc::Sender<Chunk>,
+) -> Result<()> {
     let Some(stream) = feed.stream.clone() else { return Ok(()) };
     let mut reading = Reading {
         context: Arc::clone(&context),
@@ -56,13 +61,18 @@ pub async fn run(context: Arc<Context>, table: Arc<Table>, feed: FeedSetup, chun
         ending: HashSet::new(),
         caught_up: HashSet::new(),
     };
-    let interval = Duration::from_millis(context.config.kinesis.list_interval_ms).min(context.config.lease_duration());
+    let interval =
+        Duration::from_millis(context.config.kinesis.list_interval_ms).min(context.config.lease_duration());
     let mut shard_ended = table.shard_ended.subscribe();
     let mut look = true;
     while !context.stop.is_stopped() && !reading.chunks.is_closed() {
         if look {
             let Some(left) = reading.start_wanted().await? else { break };
-            if context.options.until_caught_up && left == 0 && reading.active.is_empty() && reading.ending.is_empty() {
+            if context.options.until_caught_up
+                && left == 0
+                && reading.active.is_empty()
+                && reading.ending.is_empty()
+            {
                 return Ok(());
             }
         }
@@ -124,7 +134,8 @@ impl Reading {
             })
             .await?;
         let (Some(listed), Some(known)) = (listed, known) else { return Ok(None) };
-        let mut known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
+        let mut known: HashMap<String, KnownShard> =
+            known.into_iter().map(|k| (k.shard.clone(), k)).collect();
         self.ending.retain(|shard| !known.get(shard).is_some_and(|k| k.ended));
 
         let mut elsewhere = 0;
@@ -149,7 +160,13 @@ impl Reading {
             let Some(ours) = self.claim(&wanted).await? else { return Ok(None) };
             elsewhere += usize::from(!ours);
         }
-        tracing::debug!(stream = self.stream.name, waiting, elsewhere, active = self.active.len(), "looked at shards");
+        tracing::debug!(
+            stream = self.stream.name,
+            waiting,
+            elsewhere,
+            active = self.active.len(),
+            "looked at shards"
+        );
         Ok(Some(waiting))
     }
 
@@ -157,17 +174,19 @@ impl Reading {
     async fn find_origin(&self, first_start: bool) -> Result<Option<Origin>> {
         let context = &self.context;
         let persisted = context.leases.positions(&self.table.plan.relation, &self.stream.arn);
-        let persisted = persisted.iter().find_map(|position| parse_timestamptz(position.strip_prefix(AT)?).ok());
+        let persisted =
+            persisted.iter().find_map(|position| parse_timestamptz(position.strip_prefix(AT)?).ok());
         let (at, listing) = match (persisted, self.feed.start) {
-            (Some(at), _) | (None, Start::At(at)) => (at, if at > now() { Listing::Open } else { Listing::OpenAt(at) }),
+            (Some(at), _) | (None, Start::At(at)) => {
+                (at, if at > now() { Listing::Open } else { Listing::OpenAt(at) })
+            }
             (None, Start::TrimHorizon) => return Ok(Some(Origin::TrimHorizon)),
             (None, Start::Latest) if first_start => (now(), Listing::Open),
             // Begun before at a time that all shards read since have left behind: only what came of them.
             (None, Start::Latest) => return Ok(Some(Origin::At(0, HashSet::new()))),
         };
-        let open = context
-            .insist("listing shards", || context.kinesis.list_shards(&self.stream, listing))
-            .await?;
+        let open =
+            context.insist("listing shards", || context.kinesis.list_shards(&self.stream, listing)).await?;
         Ok(open.map(|open| Origin::At(at, open.into_iter().map(|s| s.id).collect())))
     }
 
@@ -188,7 +207,12 @@ impl Reading {
             .await?;
         let Some(claim) = claim else { return Ok(None) };
         if !claim.claimed {
-            tracing::debug!(stream = self.stream.name, shard, holder = claim.held_by, "held by another worker");
+            tracing::debug!(
+                stream = self.stream.name,
+                shard,
+                holder = claim.held_by,
+                "held by another worker"
+            );
             return Ok(Some(false));
         }
         let position = match &claim.checkpoint.sequence_number {
@@ -196,7 +220,9 @@ impl Reading {
             None => match claim.checkpoint.initial_position.strip_prefix(AT) {
                 None => Position::TrimHorizon,
                 Some(at) => Position::At(parse_timestamptz(at).map_err(|e| {
-                    Error::end(format!("the checkpoint of {shard} begins at \"{at}\", which is no time ({e})"))
+                    Error::end(format!(
+                        "the checkpoint of {shard} begins at \"{at}\", which is no time ({e})"
+                    ))
                 })?),
             },
         };

@@ -7,11 +7,17 @@ fn shard(id: &str, parents: &[&str]) -> Shard {
 fn known(shards: &[(&str, bool)]) -> HashMap<String, KnownShard> {
     shards
         .iter()
-        .map(|(id, ended)| ((*id).to_owned(), KnownShard { shard: (*id).to_owned(), ended: *ended, worker: None }))
+        .map(|(id, ended)| {
+            ((*id).to_owned(), KnownShard { shard: (*id).to_owned(), ended: *ended, worker: None })
+        })
         .collect()
 }
 
-fn ready(listed: &[Shard], known: &HashMap<String, KnownShard>, origin: &Origin) -> (Vec<(String, String)>, usize) {
+fn ready(
+    listed: &[Shard],
+    known: &HashMap<String, KnownShard>,
+    origin: &Origin,
+) -> (Vec<(String, String)>, usize) {
     let (ready, waiting) = plan(listed, known, origin);
     (ready.into_iter().map(|w| (w.shard, w.position)).collect(), waiting)
 }
@@ -34,9 +40,15 @@ fn children_wait_for_all_parents() {
     assert_eq!(ready(&all, &known(&[("0", false), ("4", false)]), &origin), (vec![], 3));
     let children = pairs(&[("1", TRIM_HORIZON), ("2", TRIM_HORIZON)]);
     assert_eq!(ready(&all, &known(&[("0", true), ("4", false)]), &origin), (children, 1));
-    assert_eq!(ready(&all, &known(&[("0", true), ("1", true), ("2", false), ("4", false)]), &origin), (vec![], 1));
+    assert_eq!(
+        ready(&all, &known(&[("0", true), ("1", true), ("2", false), ("4", false)]), &origin),
+        (vec![], 1)
+    );
     let merged = pairs(&[("3", TRIM_HORIZON)]);
-    assert_eq!(ready(&all, &known(&[("0", true), ("1", true), ("2", true), ("4", false)]), &origin), (merged, 0));
+    assert_eq!(
+        ready(&all, &known(&[("0", true), ("1", true), ("2", true), ("4", false)]), &origin),
+        (merged, 0)
+    );
 }
 
 #[test]

@@ -39,7 +39,11 @@ impl Carrier {
         loop {
             let dropped = batch.drop_lost();
             if dropped > 0 {
-                tracing::warn!(records = dropped, relation = self.table.plan.relation, "dropped records of lost shards");
+                tracing::warn!(
+                    records = dropped,
+                    relation = self.table.plan.relation,
+                    "dropped records of lost shards"
+                );
             }
             if batch.is_empty() {
                 return Ok(());

@@ -53,7 +53,8 @@ impl Kinesis {
             loader = loader.endpoint_url(endpoint);
             let local = ["//127.", "//localhost", "//[::1]"].iter().any(|host| endpoint.contains(host));
             if local && std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
-                loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback"));
+                loader =
+                    loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback"));
                 if settings.region.is_empty() && std::env::var_os("AWS_REGION").is_none() {
                     loader = loader.region(Region::new("us-east-1"));
                 }
@@ -97,7 +98,9 @@ impl Kinesis {
 
     async fn unknown_stream(&self, name: &str) -> Error {
         let existing = match self.client.list_streams().limit(100).send().await {
-            Ok(output) if !output.stream_names.is_empty() => format!("there are {}", output.stream_names.join(", ")),
+            Ok(output) if !output.stream_names.is_empty() => {
+                format!("there are {}", output.stream_names.join(", "))
+            }
             Ok(_) => "there is none".to_owned(),
             Err(_) => "the streams there are may not be listed".to_owned(),
         };
@@ -115,14 +118,17 @@ impl Kinesis {
                 Some(ShardFilter::builder().r#type(ShardFilterType::AtTimestamp).timestamp(timestamp(us)))
             }
         };
-        let filter = filter.map(|f| f.build()).transpose().map_err(|e| Error::end(format!("listing shards: {e}")))?;
+        let filter =
+            filter.map(|f| f.build()).transpose().map_err(|e| Error::end(format!("listing shards: {e}")))?;
         let (name, arn) = self.address(stream);
-        let mut request = self.client.list_shards().set_stream_name(name).set_stream_arn(arn).set_shard_filter(filter);
+        let mut request =
+            self.client.list_shards().set_stream_name(name).set_stream_arn(arn).set_shard_filter(filter);
         let mut shards = Vec::new();
         loop {
             let output = request.send().await.map_err(|e| failure("listing shards", &e))?;
             for shard in output.shards.unwrap_or_default() {
-                let parents = shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id).collect();
+                let parents =
+                    shard.parent_shard_id.into_iter().chain(shard.adjacent_parent_shard_id).collect();
                 shards.push(Shard { id: shard.shard_id, parents });
             }
             let Some(token) = output.next_token else { return Ok(shards) };
@@ -134,17 +140,19 @@ impl Kinesis {
     /// An iterator that reads from a position on.
     pub async fn iterator(&self, stream: &Stream, shard: &str, position: &Position) -> Result<String> {
         let (name, arn) = self.address(stream);
-        let request = self.client.get_shard_iterator().set_stream_name(name).set_stream_arn(arn).shard_id(shard);
+        let request =
+            self.client.get_shard_iterator().set_stream_name(name).set_stream_arn(arn).shard_id(shard);
         let request = match position {
             Position::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
             Position::At(us) => {
                 request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(timestamp(*us))
             }
-            Position::After(number) => {
-                request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(number)
-            }
+            Position::After(number) => request
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(number),
         };
-        let output = request.send().await.map_err(|e| failure("making a shard iterator", &e)).map_err(gone)?;
+        let output =
+            request.send().await.map_err(|e| failure("making a shard iterator", &e)).map_err(gone)?;
         output.shard_iterator.ok_or_else(|| Error::new(Kind::Retry, "no shard iterator came back"))
     }
 
@@ -173,7 +181,8 @@ impl Kinesis {
         let mut request = self.client.put_records().set_stream_name(name).set_stream_arn(arn);
         for (key, data) in entries {
             let entry = PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(data.clone()));
-            request = request.records(entry.build().map_err(|e| Error::end(format!("putting records: {e}")))?);
+            request =
+                request.records(entry.build().map_err(|e| Error::end(format!("putting records: {e}")))?);
         }
         let output = request.send().await.map_err(|e| failure("putting records", &e))?;
         Ok(output.records.into_iter().map(|entry| entry.error_code).collect())

@@ -72,8 +72,11 @@ impl Session {
 
     async fn unknown_table(&self, relation: &str) -> Error {
         let existing = self.event_tables().await.unwrap_or_default();
-        let existing =
-            if existing.is_empty() { "there is none".to_owned() } else { format!("there are {}", existing.join(", ")) };
+        let existing = if existing.is_empty() {
+            "there is none".to_owned()
+        } else {
+            format!("there are {}", existing.join(", "))
+        };
         Error::usage(format!("\"{relation}\" is not an event table: {existing}"))
     }
 
@@ -137,7 +140,8 @@ impl Session {
 
     /// Version of the extension.
     pub async fn version(&self) -> Result<String> {
-        let row = self.client.query_one("SELECT strata.version()::text", &[]).await.map_err(|e| self.failed(&e))?;
+        let row =
+            self.client.query_one("SELECT strata.version()::text", &[]).await.map_err(|e| self.failed(&e))?;
         Ok(row.get(0))
     }
 }

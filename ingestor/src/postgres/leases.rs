@@ -66,7 +66,8 @@ impl Session {
         lease_ms: u32,
         leases: &[(Arc<Lease>, i64)],
     ) -> Result<Vec<(String, String)>> {
-        let sql = "SELECT stream, shard FROM strata._renew_leases($1, $2, $3::text[]::regclass[], $4, $5, $6)";
+        let sql =
+            "SELECT stream, shard FROM strata._renew_leases($1, $2, $3::text[]::regclass[], $4, $5, $6)";
         let lease_ms = i32::try_from(lease_ms).unwrap_or(i32::MAX);
         let relations: Vec<&str> = leases.iter().map(|(l, _)| l.relation.as_str()).collect();
         let streams: Vec<&str> = leases.iter().map(|(l, _)| l.stream.as_str()).collect();
@@ -83,7 +84,11 @@ impl Session {
     /// Gives back all leases of this worker.
     pub async fn release_leases(&self, worker: &str) -> Result<()> {
         let sql = "SELECT strata._release_leases($1)";
-        self.client.query(sql, &[&worker]).await.map(drop).map_err(|e| self.failed(&e).while_doing("releasing leases"))
+        self.client
+            .query(sql, &[&worker])
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(&e).while_doing("releasing leases"))
     }
 
     /// The shards of a stream that the database knows for a table, and the earliest `AT:` position among them.

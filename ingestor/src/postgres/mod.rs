@@ -41,11 +41,10 @@ impl Database {
 
     fn settings(&self) -> Result<tokio_postgres::Config> {
         // The driver's message names a keyword at most; the connection string is never repeated.
-        let mut settings: tokio_postgres::Config = self
-            .dsn
-            .reveal()
-            .parse()
-            .map_err(|e: tokio_postgres::Error| Error::usage(format!("the connection string is not valid: {}", cause(&e))))?;
+        let mut settings: tokio_postgres::Config =
+            self.dsn.reveal().parse().map_err(|e: tokio_postgres::Error| {
+                Error::usage(format!("the connection string is not valid: {}", cause(&e)))
+            })?;
         if settings.get_application_name().is_none() {
             settings.application_name("strata");
         }
@@ -64,7 +63,10 @@ impl Database {
         let settings = self.settings()?;
         let (client, connection) = tokio::time::timeout(self.connect_timeout, settings.connect(NoTls))
             .await
-            .map_err(|_| Error { connection_lost: true, ..Error::new(Kind::Retry, "connecting to the database timed out") })?
+            .map_err(|_| Error {
+                connection_lost: true,
+                ..Error::new(Kind::Retry, "connecting to the database timed out")
+            })?
             .map_err(|e| failure(&e).while_doing("connecting to the database"))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -74,7 +76,9 @@ impl Database {
         let session = Session { client };
         let timeout = self.idle_in_transaction_timeout_ms;
         session
-            .run(&format!("SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning"))
+            .run(&format!(
+                "SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning"
+            ))
             .await?;
         Ok(session)
     }
@@ -104,7 +108,11 @@ fn failure(error: &tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
         // No SQLSTATE: the network, or a connection that is closed. Anything else is a bug of ours.
         let text = cause(error);
-        let lost = error.is_closed() || error.source().is_some_and(|s| s.is::<std::io::Error>()) || text.contains("connect") || text.contains("timed out") || text.contains("timeout");
+        let lost = error.is_closed()
+            || error.source().is_some_and(|s| s.is::<std::io::Error>())
+            || text.contains("connect")
+            || text.contains("timed out")
+            || text.contains("timeout");
         let kind = if lost { Kind::Retry } else { Kind::End };
         return Error { connection_lost: lost, ..Error::new(kind, text) };
     };
@@ -125,7 +133,8 @@ fn failure(error: &tokio_postgres::Error) -> Error {
         code: Some(code.to_owned()),
         line: place.as_ref().map(|(line, _)| *line),
         column: db.column().map(str::to_owned).or(place.and_then(|(_, column)| column)),
-        connection_lost: matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") || code.starts_with("08"),
+        connection_lost: matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+            || code.starts_with("08"),
     }
 }
 

@@ -52,7 +52,8 @@ impl Writer {
     /// Prepares the statements.
     pub async fn new(session: Session, plan: &TablePlan, refused_rows_max: usize) -> Result<Self> {
         let columns: Vec<String> = plan.columns.iter().map(|c| quote(&c.name)).collect();
-        let copy = format!("COPY {} ({}, batch_id) FROM STDIN (FORMAT binary)", plan.relation, columns.join(", "));
+        let copy =
+            format!("COPY {} ({}, batch_id) FROM STDIN (FORMAT binary)", plan.relation, columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
         let column_ids = plan.columns.iter().map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         Ok(Self { session, copy, relation: plan.relation.clone(), column_ids, refused_rows_max })
@@ -203,7 +204,8 @@ impl Writer {
         let shards: Vec<&str> = dead.iter().map(|d| of(d).lease.shard.as_str()).collect();
         let numbers: Vec<&str> = dead.iter().map(|d| record(d).sequence_number.as_str()).collect();
         let subs: Vec<i32> = vec![0; dead.len()];
-        let keys: Vec<String> = dead.iter().map(|d| record(d).partition_key.replace('\0', "\u{fffd}")).collect();
+        let keys: Vec<String> =
+            dead.iter().map(|d| record(d).partition_key.replace('\0', "\u{fffd}")).collect();
         let arrivals: Vec<Option<Micros>> = dead.iter().map(|d| record(d).arrived_at.map(Micros)).collect();
         let reasons: Vec<String> = dead.iter().map(|d| d.reject.reason.replace('\0', "\u{fffd}")).collect();
         let states: Vec<Option<&str>> = dead.iter().map(|d| d.reject.sqlstate.as_deref()).collect();
@@ -217,8 +219,19 @@ impl Writer {
             .execute(
                 sql,
                 &[
-                    &self.relation, &batch_id, &streams, &shards, &numbers, &subs, &keys, &arrivals, &reasons, &states,
-                    &columns, &payloads, &sizes,
+                    &self.relation,
+                    &batch_id,
+                    &streams,
+                    &shards,
+                    &numbers,
+                    &subs,
+                    &keys,
+                    &arrivals,
+                    &reasons,
+                    &states,
+                    &columns,
+                    &payloads,
+                    &sizes,
                 ],
             )
             .await
@@ -226,7 +239,13 @@ impl Writer {
             .map_err(|e| ours(self.session.failed(&e)).while_doing("writing dead letters"))
     }
 
-    async fn finish_batch(&self, batch: &Batch, layout: &Layout, batch_id: i64, places: &[Place]) -> Result<()> {
+    async fn finish_batch(
+        &self,
+        batch: &Batch,
+        layout: &Layout,
+        batch_id: i64,
+        places: &[Place],
+    ) -> Result<()> {
         let roots = batch.roots(places, layout);
         let rows = i64::try_from(places.len()).unwrap_or(i64::MAX);
         let range = batch.range_of(places);
@@ -240,7 +259,15 @@ impl Writer {
             .execute(
                 sql,
                 &[
-                    &self.relation, &batch_id, &rows, &lower, &upper, &self.column_ids, &leaves, &counts, &hashes,
+                    &self.relation,
+                    &batch_id,
+                    &rows,
+                    &lower,
+                    &upper,
+                    &self.column_ids,
+                    &leaves,
+                    &counts,
+                    &hashes,
                 ],
             )
             .await
@@ -249,7 +276,11 @@ impl Writer {
     }
 
     /// Moves the checkpoints; returns the shards whose epoch is gone.
-    async fn advance_checkpoints(&self, batch_id: i64, advances: &[Advance]) -> Result<Vec<(String, String)>> {
+    async fn advance_checkpoints(
+        &self,
+        batch_id: i64,
+        advances: &[Advance],
+    ) -> Result<Vec<(String, String)>> {
         let streams: Vec<&str> = advances.iter().map(|a| a.lease.stream.as_str()).collect();
         let shards: Vec<&str> = advances.iter().map(|a| a.lease.shard.as_str()).collect();
         let epochs: Vec<i64> = advances.iter().map(|a| a.lease.epoch()).collect();
@@ -265,7 +296,18 @@ impl Writer {
             .client
             .query(
                 sql,
-                &[&self.relation, &batch_id, &streams, &shards, &epochs, &firsts, &lasts, &arrivals, &rows, &ended],
+                &[
+                    &self.relation,
+                    &batch_id,
+                    &streams,
+                    &shards,
+                    &epochs,
+                    &firsts,
+                    &lasts,
+                    &arrivals,
+                    &rows,
+                    &ended,
+                ],
             )
             .await
             .map_err(|e| ours(self.session.failed(&e)).while_doing("moving checkpoints"))?;

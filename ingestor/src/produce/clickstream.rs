@@ -46,13 +46,17 @@ const LATE_US_MAX: i64 = 6 * 3_600_000_000;
 impl Clickstream {
     /// By the options of `produce`.
     pub fn new(options: &Produce) -> Result<Self> {
-        for (name, share) in [("--late-share", options.late_share), ("--malformed-share", options.malformed_share)] {
+        for (name, share) in
+            [("--late-share", options.late_share), ("--malformed-share", options.malformed_share)]
+        {
             if !(0.0..=1.0).contains(&share) {
                 return Err(Error::usage(format!("{name} must lie between 0 and 1")));
             }
         }
         if options.users == 0 || options.items == 0 || !(0.0..=87_600.0).contains(&options.span_hours) {
-            return Err(Error::usage("--users and --items must be above 0, --span-hours between 0 and 87600"));
+            return Err(Error::usage(
+                "--users and --items must be above 0, --span-hours between 0 and 87600",
+            ));
         }
         let mut rng = options.seed.map_or_else(Rng::new, Rng::with_seed);
         #[allow(clippy::cast_possible_truncation)]
@@ -143,7 +147,8 @@ impl Clickstream {
         let amount = if broken == Some(6) { "123456789012.34" } else { amount };
         let mut text = String::with_capacity(400.max(self.record_bytes + 16));
         // Writing into a string cannot fail.
-        let _ = write!(text, r#"{{"event_id":"{id}","ts":"{time}","user_id":{user},"session_id":"{session}","#);
+        let _ =
+            write!(text, r#"{{"event_id":"{id}","ts":"{time}","user_id":{user},"session_id":"{session}","#);
         let _ = write!(text, r#""item_id":{item},"device":"{device}","#);
         if broken != Some(1) {
             let _ = write!(text, r#""kind":"{kind}","#);
@@ -151,7 +156,8 @@ impl Clickstream {
         if !amount.is_empty() {
             let _ = write!(text, r#""amount":{amount},"#);
         }
-        let _ = write!(text, r#""properties":{{"page":"{page}","position":{position},"variant":"v{variant}""#);
+        let _ =
+            write!(text, r#""properties":{{"page":"{page}","position":{position},"variant":"v{variant}""#);
         if broken == Some(5) {
             text.push_str(r#","note":"a\u0000b""#);
         }

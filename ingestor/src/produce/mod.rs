@@ -82,7 +82,8 @@ pub async fn produce(config: &Config, options: Produce) -> Result<()> {
 }
 
 fn create(path: &Path) -> Result<Mutex<BufWriter<File>>> {
-    let file = File::create(path).map_err(|e| Error::usage(format!("{} cannot be written: {e}", path.display())))?;
+    let file =
+        File::create(path).map_err(|e| Error::usage(format!("{} cannot be written: {e}", path.display())))?;
     Ok(Mutex::new(BufWriter::new(file)))
 }
 
@@ -126,7 +127,8 @@ impl Putter {
             match results {
                 Ok(results) => {
                     let failed: Vec<bool> = results.iter().map(Option::is_some).collect();
-                    self.note(events.iter().zip(&failed).filter(|(_, failed)| !**failed).map(|(e, _)| e)).await?;
+                    self.note(events.iter().zip(&failed).filter(|(_, failed)| !**failed).map(|(e, _)| e))
+                        .await?;
                     let mut failed = failed.into_iter();
                     events.retain(|_| failed.next().unwrap_or(true));
                     if events.is_empty() {
