@@ -40,7 +40,7 @@ say "PostgreSQL  127.0.0.1:$PGPORT    Kinesis  $STRATA_KINESIS_ENDPOINT_URL, str
 
 title "an event table and a rollup"
 psql -d postgres -qc 'CREATE DATABASE demo'
-psql -qa -f scripts/demo/tables.sql
+psql -qa <scripts/demo/tables.sql
 "$BIN/strata" check "${feed[@]}"
 
 title "$records records of a clickstream, produced and ingested at the same time"
@@ -61,7 +61,9 @@ wait "$sidecar" || die "the sidecar ended with code $?"
 tail -n 1 "$work/produce.log"
 
 title "what PostgreSQL holds now"
-psql -P footer=off -P null=- -f scripts/demo/show.sql
+psql -q -P footer=off -P null=- <scripts/demo/show.sql 2>&1
+unsound="SELECT (SELECT count(*) FROM strata.verify_rollup('clicks_by_user_day')) + (SELECT count(*) FROM strata.verify_batches('clicks'))"
+[ "$(PGOPTIONS='-c client_min_messages=warning' psql -Atqc "$unsound")" = 0 ] || die "the verifiers found faults"
 
 pids=("${pids[0]}")
 say ""

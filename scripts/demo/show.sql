@@ -5,7 +5,8 @@ ORDER BY spend DESC NULLS LAST, user_id
 LIMIT 8;
 
 \echo The batch ledger: the last transactions, and what part of which shard each one took.
-SELECT b.batch_id, b.rows, to_char(b.created_at, 'HH24:MI:SS.MS') AS committed, to_char(b.upper_time - b.lower_time, 'DDD "d" HH24:MI:SS') AS "spans event times of",
+SELECT b.batch_id, b.rows, to_char(b.created_at, 'HH24:MI:SS.MS') AS committed,
+    date_trunc('second', b.upper_time - b.lower_time) AS "event times span",
     string_agg(right(o.shard, 2) || ': ' || o.rows, ', ' ORDER BY o.shard) AS "rows of shard"
 FROM strata.batches AS b
 LEFT JOIN strata.batch_origins AS o USING (relation, batch_id)
@@ -25,6 +26,7 @@ SELECT shard, '…' || right(sequence_number, 12) AS sequence_number, rows, to_c
 FROM strata.shards
 ORDER BY shard;
 
+\pset footer on
 \echo verify_rollup recomputes every group; verify_batches every checksum. No row means sound.
 SELECT * FROM strata.verify_rollup('clicks_by_user_day');
 SELECT * FROM strata.verify_batches('clicks');
