@@ -6,7 +6,7 @@ CREATE TABLE strata._event_tables (
     batch_sequence regclass NOT NULL,
     -- the relation's OID as a number: it differs from relation after dump and restore, which is how a restore shows
     relation_oid oid NOT NULL,
-    table_uuid uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid() UNIQUE,
+    table_uuid uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     partition_interval interval NOT NULL,
     premake int NOT NULL,
     retention interval,
@@ -15,7 +15,7 @@ CREATE TABLE strata._event_tables (
     timezone text NOT NULL,
     -- buckets from here on are exact; below it raw rows may be gone and groups are frozen
     retained_from timestamptz NOT NULL DEFAULT '-infinity',
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- Column ids of our own, never reused, so that hashes survive dump, restore and renames (docs/formats.md).

@@ -31,7 +31,7 @@ CREATE TABLE strata._batch_checksums (
     batch_id bigint NOT NULL,
     partition regclass NOT NULL,
     row_count bigint NOT NULL,
-    root bytea NOT NULL CHECK (pg_catalog.octet_length(root) OPERATOR(pg_catalog.=) 32),
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
     PRIMARY KEY (table_id, batch_id, partition)
 );
 
@@ -41,6 +41,6 @@ CREATE TABLE strata._amended_batches (
     batch_id bigint NOT NULL,
     lower_time timestamptz NOT NULL,
     upper_time timestamptz NOT NULL,
-    amended_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    amended_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._amended_batches (table_id, batch_id);

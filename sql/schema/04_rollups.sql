@@ -9,7 +9,7 @@ CREATE TABLE strata._rollups (
     bucket interval NOT NULL,
     timezone text NOT NULL,
     retention interval,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._rollups (table_id);
 

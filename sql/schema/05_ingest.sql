@@ -16,7 +16,7 @@ CREATE TABLE strata._checkpoints (
     shard text NOT NULL,
     epoch bigint NOT NULL,
     -- decimal, too long for any integer type; NULL until the first record
-    sequence_number text CHECK (sequence_number OPERATOR(pg_catalog.~) '^(0|[1-9][0-9]{0,128})$'),
+    sequence_number text CHECK (sequence_number ~ '^(0|[1-9][0-9]{0,128})$'),
     initial_position text NOT NULL,
     arrived_at timestamptz,
     ended boolean NOT NULL DEFAULT false,
@@ -40,6 +40,6 @@ CREATE TABLE strata._dead_letters (
     -- one LZ4 block of the whole record, and its size before compression
     payload bytea NOT NULL,
     payload_bytes int NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._dead_letters (table_id, created_at);

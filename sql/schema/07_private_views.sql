@@ -4,16 +4,16 @@
 CREATE VIEW strata._pending_batches AS
 SELECT r.rollup_id, b.batch_id, b.lower_time, b.upper_time
 FROM strata._rollups r
-JOIN strata._rollup_progress p ON p.rollup_id OPERATOR(pg_catalog.=) r.rollup_id
-JOIN strata._batches b ON b.table_id OPERATOR(pg_catalog.=) r.table_id AND b.batch_id OPERATOR(pg_catalog.>) p.horizon
-WHERE NOT b.batch_id OPERATOR(pg_catalog.<@) p.folded;
+JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id
+JOIN strata._batches b ON b.table_id = r.table_id AND b.batch_id > p.horizon
+WHERE NOT b.batch_id <@ p.folded;
 COMMENT ON VIEW strata._pending_batches IS 'Batches that are visible and not yet folded into a rollup.';
 
 CREATE VIEW strata._pending_range AS
 SELECT p.rollup_id,
-       pg_catalog.min(p.batch_id) AS lower_batch,
-       CASE WHEN pg_catalog.bool_or(p.lower_time IS NULL) THEN '-infinity' ELSE pg_catalog.min(p.lower_time) END AS lower_time,
-       CASE WHEN pg_catalog.bool_or(p.upper_time IS NULL) THEN 'infinity' ELSE pg_catalog.max(p.upper_time) END AS upper_time
+       min(p.batch_id) AS lower_batch,
+       CASE WHEN bool_or(p.lower_time IS NULL) THEN '-infinity' ELSE min(p.lower_time) END AS lower_time,
+       CASE WHEN bool_or(p.upper_time IS NULL) THEN 'infinity' ELSE max(p.upper_time) END AS upper_time
 FROM strata._pending_batches p
 GROUP BY p.rollup_id;
 COMMENT ON VIEW strata._pending_range IS 'Lowest pending batch of a rollup and the event times of all its pending batches.';
@@ -21,8 +21,8 @@ COMMENT ON VIEW strata._pending_range IS 'Lowest pending batch of a rollup and t
 CREATE VIEW strata._rollup_state AS
 SELECT r.rollup_id, t.retained_from, p.horizon, p.folded
 FROM strata._rollups r
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) r.table_id
-JOIN strata._rollup_progress p ON p.rollup_id OPERATOR(pg_catalog.=) r.rollup_id;
+JOIN strata._event_tables t ON t.table_id = r.table_id
+JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id;
 COMMENT ON VIEW strata._rollup_state IS 'How far a rollup has come, and from which bucket on it is exact.';
 
 GRANT SELECT ON strata._pending_batches, strata._pending_range, strata._rollup_state TO PUBLIC;

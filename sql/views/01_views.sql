@@ -3,77 +3,78 @@ CREATE VIEW strata.event_tables AS
 SELECT t.relation,
        strata._time_column(t.relation) AS time_column,
        t.partition_interval, t.premake, t.retention, t.accept_past, t.accept_future, t.timezone, t.retained_from, t.created_at,
-       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation) AS partitions
+       (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = t.relation) AS partitions
 FROM strata._event_tables t
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSERT');
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSERT');
 COMMENT ON VIEW strata.event_tables IS 'Event tables with their settings.';
 
 CREATE VIEW strata.partitions AS
 SELECT t.relation, l.partition, l.lower, l.upper,
-       pg_catalog.pg_total_relation_size(l.partition) AS bytes,
-       CASE WHEN c.reltuples OPERATOR(pg_catalog.<) 0 THEN NULL ELSE c.reltuples::bigint END AS rows_estimated
+       pg_total_relation_size(l.partition) AS bytes,
+       CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END AS rows_estimated
 FROM strata._event_tables t
 CROSS JOIN LATERAL strata._leaves(t.relation) l
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.partition
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSERT');
+JOIN pg_class c ON c.oid = l.partition
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSERT');
 COMMENT ON VIEW strata.partitions IS 'Partitions of event tables: bounds (lower inclusive, upper exclusive), size with indexes in bytes, rows as last estimated by ANALYZE.';
 
 CREATE VIEW strata.batches AS
 SELECT b.batch_id, t.relation, b.created_at, b.row_count AS rows,
-       NULLIF(b.lower_time, 'infinity') AS lower_time, NULLIF(b.upper_time, '-infinity') AS upper_time
+       CASE WHEN isfinite(b.lower_time) THEN b.lower_time END AS lower_time,
+       CASE WHEN isfinite(b.upper_time) THEN b.upper_time END AS upper_time
 FROM strata._batches b
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) b.table_id
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+JOIN strata._event_tables t ON t.table_id = b.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.batches IS 'The batch ledger: one row per transaction and event table. rows, lower_time and upper_time are NULL for batches that came in through the column default.';
 
 CREATE VIEW strata.batch_origins AS
 SELECT o.batch_id, t.relation, o.stream, o.shard, o.first_sequence, o.last_sequence, o.row_count AS rows
 FROM strata._batch_origins o
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) o.table_id
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+JOIN strata._event_tables t ON t.table_id = o.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.batch_origins IS 'Where streamed batches came from: stream, shard, first and last sequence number.';
 
 CREATE VIEW strata.rollups AS
 SELECT r.rollup, t.relation AS source, r.bucket, r.timezone, r.retention,
        ARRAY(SELECT d.column_name FROM strata._definition_columns(r.definition) d
-             WHERE d.aggregate IS NULL AND d.ordinal OPERATOR(pg_catalog.>) 1 ORDER BY d.ordinal) AS group_by,
+             WHERE d.aggregate IS NULL AND d.ordinal > 1 ORDER BY d.ordinal) AS group_by,
        ARRAY(SELECT d.column_name FROM strata._definition_columns(r.definition) d
              WHERE d.aggregate IS NOT NULL ORDER BY d.ordinal) AS aggregates,
        s.batches AS pending_batches, s.rows AS pending_rows,
-       COALESCE(pg_catalog.now() OPERATOR(pg_catalog.-) s.oldest, '0') AS staleness,
+       COALESCE(now() - s.oldest, '0') AS staleness,
        p.refreshed_at, p.batches_folded, r.storage, r.created_at
 FROM strata._rollups r
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) r.table_id
-JOIN strata._rollup_progress p ON p.rollup_id OPERATOR(pg_catalog.=) r.rollup_id
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rollup
+JOIN strata._event_tables t ON t.table_id = r.table_id
+JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id
+JOIN pg_class c ON c.oid = r.rollup
 CROSS JOIN LATERAL (
-    SELECT pg_catalog.count(*) AS batches, pg_catalog.sum(b.row_count)::bigint AS rows, pg_catalog.min(b.created_at) AS oldest
+    SELECT count(*) AS batches, sum(b.row_count)::bigint AS rows, min(b.created_at) AS oldest
     FROM strata._batches b
-    WHERE b.table_id OPERATOR(pg_catalog.=) r.table_id AND b.batch_id OPERATOR(pg_catalog.>) p.horizon
-      AND NOT b.batch_id OPERATOR(pg_catalog.<@) p.folded
+    WHERE b.table_id = r.table_id AND b.batch_id > p.horizon
+      AND NOT b.batch_id <@ p.folded
 ) s
-WHERE pg_catalog.has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST');
+WHERE has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong.';
 
 CREATE VIEW strata.shards AS
 SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows
 FROM strata._checkpoints k
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) k.table_id
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation
-LEFT JOIN strata._leases l ON l.table_id OPERATOR(pg_catalog.=) k.table_id AND l.stream OPERATOR(pg_catalog.=) k.stream AND l.shard OPERATOR(pg_catalog.=) k.shard
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+JOIN strata._event_tables t ON t.table_id = k.table_id
+JOIN pg_class c ON c.oid = t.relation
+LEFT JOIN strata._leases l ON l.table_id = k.table_id AND l.stream = k.stream AND l.shard = k.shard
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.shards IS 'Checkpoints and leases: how far each shard has been read into each table, and by which worker.';
 
 CREATE VIEW strata.dead_letters AS
 SELECT d.dead_letter_id, t.relation, d.batch_id, d.stream, d.shard, d.sequence_number, d.sub_sequence, d.partition_key, d.arrived_at,
        d.reason, d.sqlstate, d.column_name, d.payload, d.payload_bytes, d.created_at
 FROM strata._dead_letters d
-JOIN strata._event_tables t ON t.table_id OPERATOR(pg_catalog.=) d.table_id
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relation
-WHERE pg_catalog.has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+JOIN strata._event_tables t ON t.table_id = d.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.dead_letters IS 'Records that could not become rows: reason, SQLSTATE where there is one, place in the stream, and the whole record as one LZ4 block of payload_bytes bytes (strata dead-letters show).';
 
 GRANT SELECT ON strata.event_tables, strata.partitions, strata.batches, strata.batch_origins, strata.rollups, strata.shards,

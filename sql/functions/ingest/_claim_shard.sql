@@ -21,6 +21,7 @@ AS $$
 DECLARE
     event_table strata._event_tables := strata._event_table(relation);
     lease strata._leases;
+    checkpoint strata._checkpoints;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     IF lease_ms NOT BETWEEN 1 AND 3600000 THEN
@@ -43,13 +44,12 @@ BEGIN
     END IF;
     UPDATE strata._checkpoints c SET epoch = c.epoch + 1
     WHERE c.table_id = event_table.table_id AND c.stream = _take_lease.stream AND c.shard = _take_lease.shard
-    RETURNING c.epoch, c.sequence_number, c.arrived_at, c.ended, c.initial_position
-    INTO _take_lease.epoch, _take_lease.sequence_number, _take_lease.arrived_at, _take_lease.ended, _take_lease.initial_position;
+    RETURNING c.* INTO checkpoint;
     UPDATE strata._leases l
-    SET worker = _take_lease.worker, epoch = _take_lease.epoch, expires_at = clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
+    SET worker = _take_lease.worker, epoch = checkpoint.epoch, expires_at = clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
     WHERE l.table_id = event_table.table_id AND l.stream = _take_lease.stream AND l.shard = _take_lease.shard;
-    claimed := true;
-    held_by := worker;
+    SELECT true, worker, checkpoint.epoch, checkpoint.sequence_number, checkpoint.arrived_at, checkpoint.ended, checkpoint.initial_position
+    INTO claimed, held_by, epoch, sequence_number, arrived_at, ended, initial_position;
 END
 $$;
 COMMENT ON FUNCTION strata._take_lease(regclass, text, text, text, int, text) IS 'The writing half of _claim_shard.';

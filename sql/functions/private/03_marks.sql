@@ -35,11 +35,12 @@ BEGIN
     IF range_of IS NOT NULL
         AND EXISTS (SELECT FROM strata._batch_checksums c WHERE c.table_id = event_table.table_id)
     THEN
-        RETURN NEXT format(
-            'SELECT strata._amend_batches(%L::regclass, array_agg(a.batch_id), array_agg(a.lower), array_agg(a.upper)) '
-            'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e WHERE e.batch_id IS NOT NULL GROUP BY e.batch_id) a '
-            'HAVING count(*) > 0',
-            event_table.relation, time_column, range_of);
+        RETURN NEXT (
+            SELECT format(
+                'SELECT strata._amend_batches(%L::regclass, array_agg(a.batch_id), array_agg(a.lower), array_agg(a.upper)) '
+                'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e WHERE e.batch_id IS NOT NULL GROUP BY e.batch_id) a '
+                'HAVING count(*) > 0',
+                event_table.relation, time_column, range_of));
     END IF;
 END
 $$;

@@ -182,10 +182,10 @@ BEGIN
             pending, rollup.storage, group_columns, states, new_rows, group_ordinals, dirty, horizon, outputs);
     END IF;
 
-    -- One statement, one snapshot: batches, marks and rows must be seen at the same instant.
+    -- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
+    -- decided yet is not drained: when that batch comes, the group must not be folded.
     RETURN format(
         'WITH %1$s, '
-        -- a mark whose batch id is not decided yet stays: when that batch comes, the group must not be folded
         'drained AS (DELETE FROM %2$s d WHERE d.batch_id <= %3$s OR d.batch_id <@ %4$s OR d.batch_id IN (SELECT batch_id FROM pending)), '
         'dirty AS MATERIALIZED (SELECT DISTINCT %5$s FROM %2$s), '
         'recomputed AS MATERIALIZED (%6$s), '

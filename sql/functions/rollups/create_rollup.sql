@@ -38,6 +38,7 @@ DECLARE
     parts text[] := parse_ident(name);
     namespace regnamespace;
     base text := parts[cardinality(parts)];
+    qualified text;
     place strata._rollup_place;
 BEGIN
     IF name IS NULL OR cardinality(parts) > 2 THEN
@@ -51,14 +52,16 @@ BEGIN
             HINT = 'Qualify the name of the rollup with a schema, or set search_path.';
     END IF;
     namespace := quote_ident(CASE cardinality(parts) WHEN 2 THEN parts[1] ELSE creation_schema::text END)::regnamespace;
-    place.rollup := namespace::text || '.' || quote_ident(base);
-    IF to_regclass(place.rollup) IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = '42P07', MESSAGE = format('relation %s already exists', place.rollup),
+    qualified := namespace::text || '.' || quote_ident(base);
+    IF to_regclass(qualified) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '42P07', MESSAGE = format('relation %s already exists', qualified),
             HINT = 'Choose another name, or drop it: SELECT strata.drop_rollup(…) for a rollup.';
     END IF;
-    place.definition := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_definition', namespace));
-    place.storage := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_storage', namespace));
-    place.dirty := namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_dirty', namespace));
+    SELECT qualified,
+           namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_definition', namespace)),
+           namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_storage', namespace)),
+           namespace::text || '.' || quote_ident(strata._with_suffix(base::name, '_dirty', namespace))
+    INTO place;
     RETURN place;
 END
 $$;

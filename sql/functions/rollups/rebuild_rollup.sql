@@ -40,11 +40,12 @@ DECLARE
     outcome jsonb;
 BEGIN
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id FOR NO KEY UPDATE;
+    UPDATE strata._rollup_progress p SET folded = '{}' WHERE p.rollup_id = rollup.rollup_id;
     progress := strata._decide_horizon(rollup);
-    UPDATE strata._rollup_progress p SET folded = '{}', horizon = 0 WHERE p.rollup_id = rollup.rollup_id;
+    -- with no horizon every batch of the ledger is pending
+    UPDATE strata._rollup_progress p SET horizon = 0 WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %L::timestamptz', rollup.storage, retained_from));
     outcome := strata._execute_as(owner, strata._rollup_sql(rollup, 'fill', progress.horizon))::jsonb;
-    progress.folded := '{}';
     PERFORM strata._record_progress(rollup, progress, outcome);
     RETURN (outcome ->> 'batches')::bigint;
 END

@@ -70,6 +70,8 @@ DECLARE
     highest bigint;
     bound xid8;
     seen pg_snapshot;
+    known boolean;
+    reached boolean;
 BEGIN
     SELECT p.* INTO progress FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
     last_drawn := coalesce(pg_sequence_last_value(sequence), 0);
@@ -83,21 +85,21 @@ BEGIN
             DETAIL = format('The sequence %s stands at %s, the ledger at %s: ids would be used again and their rows taken for folded.', sequence, last_drawn, highest),
             HINT = format('Run: SELECT pg_catalog.setval(%L, %s); then SELECT strata.rebuild_rollup(%L);', sequence::text, highest, rollup.rollup::text);
     END IF;
-    IF progress.system_identifier IS DISTINCT FROM this_system THEN
-        progress.candidate := NULL;
-        progress.candidate_xid := NULL;
-        progress.system_identifier := this_system;
-    END IF;
-    IF progress.candidate_xid <= pg_snapshot_xmin(seen) THEN
-        progress.horizon := greatest(progress.horizon, progress.candidate);
-        progress.candidate := NULL;
-        progress.candidate_xid := NULL;
-    END IF;
-    -- A snapshot kept for the whole transaction is older than the sequence's value.
-    IF progress.candidate IS NULL AND current_setting('transaction_isolation') = 'read committed' AND last_drawn > progress.horizon THEN
-        progress.candidate := last_drawn;
-        progress.candidate_xid := bound;
-    END IF;
+    -- transaction ids of another cluster say nothing here
+    known := progress.candidate_xid IS NOT NULL AND progress.system_identifier = this_system;
+    reached := known AND progress.candidate_xid <= pg_snapshot_xmin(seen);
+    SELECT p.rollup_id, p.folded, n.horizon, c.candidate, c.candidate_xid, this_system, p.refreshed_at, p.batches_folded
+    INTO progress
+    FROM strata._rollup_progress p
+    CROSS JOIN LATERAL (SELECT CASE WHEN reached THEN greatest(p.horizon, p.candidate) ELSE p.horizon END AS horizon) n
+    -- a candidate is kept until it is reached; under a snapshot kept for the whole transaction none is proposed
+    LEFT JOIN LATERAL (
+        SELECT p.candidate, p.candidate_xid WHERE known AND NOT reached
+        UNION ALL
+        SELECT last_drawn, bound WHERE (reached OR NOT known) AND last_drawn > n.horizon
+            AND current_setting('transaction_isolation') = 'read committed'
+    ) c ON true
+    WHERE p.rollup_id = rollup.rollup_id;
     RETURN progress;
 END
 $$;
