@@ -50,7 +50,7 @@ by_sidecar() {
     "$BIN/strata" ingest --stream bench --relation "$1" >"$work/strata.log" 2>&1 &
     sidecar=$!
     pids[1]=$sidecar
-    sql >/dev/null <<END || { tail "$work/strata.log" >&2; die "the rows did not arrive"; }
+    sql >/dev/null <<SQL || { tail "$work/strata.log" >&2; die "the rows did not arrive"; }
 SET statement_timeout = '20min';
 DO \$\$
 DECLARE
@@ -62,7 +62,7 @@ BEGIN
     END LOOP;
 END
 \$\$;
-END
+SQL
     ended=$(now)
     own=$(cpu_seconds "$sidecar")
     peak=$(peak_mb "$sidecar")
