@@ -49,6 +49,7 @@ class Layering(unittest.TestCase):
             ("ingestor/src/kinesis.rs", "use aws_sdk_kinesis::Client;"),
             ("ingestor/src/kinesis/reader.rs", "use aws_sdk_kinesis::Client;"),
             ("ingestor/src/postgres_copy.rs", "use tokio_postgres::Client;"),
+            ("ingestor/src/logs.rs", 'let quiet = ["tokio_postgres"];'),
             ("ingestor/src/a.rs", "// the extension does CREATE TABLE\nlet s = \"INSERT INTO t\";"),
             ("tests/e2e/src/a.rs", "use strata_core::merkle;"),
         ]
