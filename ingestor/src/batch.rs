@@ -1,6 +1,7 @@
 //! Chunks (one page of one shard, decoded) and batches of them (one transaction). Sorting of rows into leaves, the
 //! roots of the leaves, dead letters. Pure. Never: I/O, the database driver, the AWS SDK.
 
+use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::stream::{Record, compare_sequence};
 use bytes::{Bytes, BytesMut};
@@ -78,26 +79,6 @@ pub struct Batch {
 
 /// Place of a row in a batch: chunk and row.
 pub type Place = (u32, u32);
-
-/// A leaf partition and the event times it takes.
-#[derive(Debug, Clone)]
-pub struct Leaf {
-    /// Identity inside this database.
-    pub oid: u32,
-    /// First time.
-    pub lower: i64,
-    /// First time after it.
-    pub upper: i64,
-}
-
-/// Leaves that the batch's times fall into, and the accepted window, as the database gave them.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    /// Sorted by time.
-    pub leaves: Vec<Leaf>,
-    /// Accepted times, both ends included.
-    pub accepted: (i64, i64),
-}
 
 /// A dead letter's place and reason.
 #[derive(Debug, Clone)]
@@ -304,14 +285,6 @@ impl Batch {
 
 /// Bytes sent in one message at least, where so many lie together.
 const SLICE: u32 = 128 * 1024;
-
-impl Layout {
-    /// Index of the leaf that takes a time.
-    pub fn leaf_of(&self, time: i64) -> Option<usize> {
-        let at = self.leaves.partition_point(|leaf| leaf.lower <= time).checked_sub(1)?;
-        (time < self.leaves[at].upper).then_some(at)
-    }
-}
 
 impl Advance {
     /// Whether a checkpoint that reads thus has this advance behind it.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::layout::Leaf;
 use crate::lease::Checkpoint;
 use proptest::prelude::*;
 
@@ -27,7 +28,9 @@ fn chunk(lease: &Arc<Lease>, first: u64, times: &[i64]) -> Chunk {
 
 fn batch(chunks: Vec<Chunk>) -> Batch {
     let mut batch = Batch::default();
-    chunks.into_iter().for_each(|chunk| batch.push(chunk));
+    for chunk in chunks {
+        batch.push(chunk);
+    }
     batch
 }
 

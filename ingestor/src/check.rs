@@ -53,9 +53,7 @@ fn wrong_now(error: Error) -> Error {
 
 fn missing_extension(error: Error) -> Error {
     match error.code.as_deref() {
-        Some("3F000" | "42883") => {
-            Error::usage("the database has no extension pg_strata; run CREATE EXTENSION pg_strata")
-        }
+        Some("3F000" | "42883") => Error::no_extension()
         _ => error,
     }
 }
@@ -64,8 +62,7 @@ fn describe(table: &TableSetup) -> String {
     let mut text = String::new();
     let (from, to) = table.accepted;
     let time = |us: i64| match us {
-        i64::MIN => "any time".to_owned(),
-        i64::MAX => "any time".to_owned(),
+        i64::MIN | i64::MAX => "any time".to_owned(),
         us => format_timestamptz(us),
     };
     // Writing into a string cannot fail.

@@ -4,7 +4,7 @@ use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Streams records into event tables of pg_strata, exactly once.
+/// Streams records into event tables of `pg_strata`, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "strata", version, about, disable_help_subcommand = true)]
 #[command(

@@ -68,6 +68,11 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
+    /// The database knows nothing of event tables.
+    pub fn no_extension() -> Self {
+        Self::usage("the database has no extension pg_strata; run CREATE EXTENSION pg_strata")
+    }
+
     /// The same error, saying first what was being done.
     #[must_use]
     pub fn while_doing(mut self, what: impl fmt::Display) -> Self {
@@ -94,9 +99,10 @@ pub fn kind_of_sqlstate(code: &str) -> Kind {
         ("28" | "3D", _) => Kind::Usage,
         // Lost, overloaded, shutting down, not there yet, read-only after a failover, out of space or connections;
         // serialization failures and deadlocks; 55P03 lock not available; statement and lock timeouts.
-        ("08" | "53" | "57" | "58" | "40", _) | (_, "25006" | "55P03" | "55006") => Kind::Retry,
-        // The transaction was ended under us for idling: its connection is gone.
-        (_, "25P03" | "25P04") => Kind::Retry,
+        // 25P03: the transaction was ended under us for idling, and its connection is gone.
+        ("08" | "53" | "57" | "58" | "40", _) | (_, "25006" | "25P03" | "25P04" | "55P03" | "55006") => {
+            Kind::Retry
+        }
         // Data exceptions, constraints, CHECK OPTION and no partition for the row; 54000 an index row too large;
         // P0001 raised by a trigger of the user's own.
         ("22" | "23" | "44" | "54", _) | (_, "P0001") => Kind::SetAside,
@@ -112,8 +118,8 @@ pub fn kind_of_aws(code: &str) -> Kind {
         | "InvalidArgumentException"
         | "ValidationException"
         | "SerializationException"
-        | "UnknownOperationException" => Kind::End,
-        "AccessDeniedException"
+        | "UnknownOperationException"
+        | "AccessDeniedException"
         | "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "MissingAuthenticationTokenException"

@@ -11,7 +11,7 @@ pub struct Checkpoint {
     pub sequence_number: Option<String>,
     /// The shard was read to its end.
     pub ended: bool,
-    /// Where reading begins while nothing is stored: TRIM_HORIZON or `AT:` and a time.
+    /// Where reading begins while nothing is stored: `TRIM_HORIZON` or `AT:` and a time.
     pub initial_position: String,
 }
 

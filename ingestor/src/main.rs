@@ -1,4 +1,4 @@
-//! `strata`, the sidecar of pg_strata. Two phases: what can fail cheaply (command line, configuration, logs), then
+//! `strata`, the sidecar of `pg_strata`. Two phases: what can fail cheaply (command line, configuration, logs), then
 //! the runtime and the subcommand. Never: anything a subcommand's own file could hold.
 
 mod batch;
@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod ingest;
 mod kinesis;
+mod layout;
 mod lease;
 mod logs;
 mod metrics;

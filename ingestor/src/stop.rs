@@ -98,6 +98,6 @@ mod tests {
         assert!(stop.sleep(Duration::ZERO).await);
         stopper.stop();
         assert!(stop.is_stopped());
-        assert!(!stop.sleep(Duration::from_secs(3600)).await);
+        assert!(!stop.sleep(Duration::from_hours(1)).await);
     }
 }

@@ -20,7 +20,7 @@ use strata_core::time::format_timestamptz;
 pub async fn run(config: &Config, options: &Try) -> Result<()> {
     // No stream is needed to try a record.
     let mut config = config.clone();
-    config.feeds.iter_mut().filter(|f| f.stream.is_empty()).for_each(|f| f.stream = "-".to_owned());
+    config.feeds.iter_mut().filter(|f| f.stream.is_empty()).for_each(|f| f.stream.push('-'));
     let feeds = config.feeds()?;
     let session = Database::new(&config)?.connect().await?;
     let tables = setup_tables(&session, feeds, &vec![None; feeds.len()]).await?;
@@ -29,9 +29,9 @@ pub async fn run(config: &Config, options: &Try) -> Result<()> {
     for table in &tables {
         for feed in &table.feeds {
             let max = config.batch.record_bytes_max;
-            let mut decoder = Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), max);
+            let mut row_decoder = Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), max);
             for (number, record) in (1..).zip(&records) {
-                let decoded = decoder.decode(std::slice::from_ref(record));
+                let decoded = row_decoder.decode(std::slice::from_ref(record));
                 let mut answer = describe(&table.plan, &decoded, table.accepted);
                 dead += usize::from(answer.contains_key("dead_letter"));
                 answer.insert("record".to_owned(), json!(number));
@@ -105,7 +105,13 @@ fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
 }
 
 fn text(tag: Tag, value: &[u8]) -> Value {
-    let hex = || value.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = || {
+        value
+            .iter()
+            .flat_map(|b| [b >> 4, b & 15])
+            .filter_map(|d| char::from_digit(u32::from(d), 16))
+            .collect::<String>()
+    };
     let number = || {
         value
             .iter()

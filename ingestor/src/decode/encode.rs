@@ -71,8 +71,7 @@ impl Encoder {
             Tag::Float8 => copy.f64(float::<f64>(json, "double precision", f64::is_infinite, |v| *v == 0.0)?),
             Tag::Numeric => {
                 let text = number_text(json, "numeric")?;
-                copy.field(|out| numeric::parse_into(text, column.numeric, out))
-                    .map_err(|e| numeric_fault(&e))?;
+                copy.field(|out| numeric::parse_into(text, column.numeric, out)).map_err(numeric_fault)?;
             }
             Tag::Text => copy.bytes(self.string(json)?.as_bytes()),
             Tag::Varchar | Tag::Bpchar => {
@@ -94,11 +93,11 @@ impl Encoder {
                 copy.i64(round_time(us, column.typmod));
             }
             Tag::Date => {
-                let days = time::parse_date(self.quoted(json, "date")?).map_err(|e| time_fault(&e))?;
+                let days = time::parse_date(self.quoted(json, "date")?).map_err(time_fault)?;
                 copy.i32(days);
             }
             Tag::Time => {
-                let us = time::parse_time(self.quoted(json, "time")?).map_err(|e| time_fault(&e))?;
+                let us = time::parse_time(self.quoted(json, "time")?).map_err(time_fault)?;
                 copy.i64(round_time(us, column.typmod));
             }
             Tag::Json => copy.bytes(raw.as_bytes()),
@@ -150,7 +149,7 @@ impl Encoder {
             Json::Number(text) => time::parse_epoch(text, self.epoch_unit),
             _ => parse(self.quoted(json, "timestamp")?),
         }
-        .map_err(|e| time_fault(&e))
+        .map_err(time_fault)
     }
 }
 
@@ -204,15 +203,12 @@ fn integer<T: TryFrom<i64>>(json: Json, what: &str) -> Result<T, Fault> {
         .ok_or_else(|| Fault::new("22003", format!("value out of range for type {what}")))
 }
 
-fn float<T: std::str::FromStr>(
+fn float<T: std::str::FromStr + Copy>(
     json: Json,
     what: &str,
     infinite: fn(T) -> bool,
     zero: fn(&T) -> bool,
-) -> Result<T, Fault>
-where
-    T: Copy,
-{
+) -> Result<T, Fault> {
     let text = number_text(json, what)?;
     let syntax = || Fault::new("22P02", format!("invalid input syntax for type {what}"));
     let named = matches!(text, "NaN" | "Infinity" | "-Infinity");
@@ -253,7 +249,7 @@ fn round_time(us: i64, typmod: i32) -> i64 {
     }
 }
 
-fn numeric_fault(error: &NumericError) -> Fault {
+fn numeric_fault(error: NumericError) -> Fault {
     let sqlstate = match error {
         NumericError::OutOfRange | NumericError::FieldOverflow => "22003",
         _ => "22P02",
@@ -261,7 +257,7 @@ fn numeric_fault(error: &NumericError) -> Fault {
     Fault::new(sqlstate, error.to_string())
 }
 
-fn time_fault(error: &TimeError) -> Fault {
+fn time_fault(error: TimeError) -> Fault {
     let sqlstate = if matches!(error, TimeError::OutOfRange) { "22008" } else { "22007" };
     Fault::new(sqlstate, error.to_string())
 }

@@ -27,7 +27,12 @@ impl Span {
 pub fn find(record: &str, root: &Node, slots: &mut [Span]) -> Result<(), serde_json::Error> {
     slots.fill(Span::MISSING);
     let first = record.bytes().find(|b| !b.is_ascii_whitespace());
-    if first != Some(b'{') && !(first == Some(b'[') && !root.indexes.is_empty()) && first.is_some() {
+    let wanted = match first {
+        Some(b'{') | None => true,
+        Some(b'[') => !root.indexes.is_empty(),
+        Some(_) => false,
+    };
+    if !wanted {
         // Say first whether it is JSON at all.
         serde_json::from_str::<IgnoredAny>(record)?;
         return Err(serde_json::Error::custom("not an object"));

@@ -52,9 +52,9 @@ fn record(data: impl Into<Vec<u8>>) -> Record {
 
 /// The bytes of one column's value beside a valid time, `None` for NULL; or SQLSTATE.
 fn one(spec: Spec, json: &str) -> Result<Option<Vec<u8>>, String> {
-    let mut decoder = decoder(&[TS, spec], &feed(&[]));
+    let mut subject = decoder(&[TS, spec], &feed(&[]));
     let text = format!("{{\"ts\":\"2026-01-01T00:00:00Z\",\"{}\":{json}}}", spec.0);
-    let decoded = decoder.decode(&[record(text)]);
+    let decoded = subject.decode(&[record(text)]);
     if let Some(reject) = decoded.rejects.first() {
         assert!(decoded.bytes.is_empty() && decoded.rows.is_empty());
         return Err(reject.sqlstate.clone().unwrap());
@@ -166,7 +166,7 @@ fn times() {
 #[test]
 fn records_that_are_no_rows() {
     let specs = [TS, ("kind", 25, "text", -1, true)];
-    let mut decoder = decoder(&specs, &feed(&[("kind", "$.meta.kind")]));
+    let mut subject = decoder(&specs, &feed(&[("kind", "$.meta.kind")]));
     let good = r#"{"ts":0,"meta":{"kind":"x"}}"#;
     let mut large = good.as_bytes().to_vec();
     large.resize((1 << 20) + 1, b' ');
@@ -182,7 +182,7 @@ fn records_that_are_no_rows() {
     ]
     .map(record)
     .into();
-    let decoded = decoder.decode(&records);
+    let decoded = subject.decode(&records);
     assert_eq!(decoded.rows.iter().map(|r| r.record).collect::<Vec<_>>(), [1]);
     let rejects: Vec<_> = decoded
         .rejects
@@ -251,9 +251,9 @@ fn the_hash_covers_what_is_stored_and_leaves_null_out() {
         ("j", 3802, "jsonb", -1, false),
         ("k", 1042, "character(4)", 8, false),
     ];
-    let mut decoder = decoder(&specs, &feed(&[]));
+    let mut subject = decoder(&specs, &feed(&[]));
     let rows = [r#"{"ts":946684800001,"j":{"bb":1.0,"a":2},"k":"x  "}"#, r#"{"ts":946684800001,"n":null}"#];
-    let decoded = decoder.decode(&rows.map(record));
+    let decoded = subject.decode(&rows.map(record));
     let ts = 1_000_i64.to_be_bytes();
     let canonical = strata_core::jsonb::canonical(r#"{"a":2,"bb":1.0}"#).unwrap();
     assert_eq!(decoded.rows[0].hash, leaf(&[(1, 16, &ts), (3, 22, &canonical), (4, 10, b"x")]));

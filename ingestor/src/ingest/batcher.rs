@@ -3,8 +3,9 @@
 
 use super::link::Link;
 use super::{Context, Table};
-use crate::batch::{Batch, Chunk, Layout};
+use crate::batch::{Batch, Chunk};
 use crate::error::Result;
+use crate::layout::Layout;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Rollups are refreshed at least this often, whoever changed their table.
-const REFRESH_AT_LEAST: Duration = Duration::from_secs(60);
+const REFRESH_AT_LEAST: Duration = Duration::from_mins(1);
 
 /// Refreshes the rollups of one table, by time and by rows.
 pub async fn refresh(context: Arc<Context>, table: Arc<Table>) -> Result<()> {
@@ -41,7 +41,7 @@ pub async fn refresh_once(context: &Context, table: &Table, link: &Link) {
             let started = Instant::now();
             let batches = session.refresh_rollup(&rollup).await?;
             Metrics::add(&context.metrics.refreshed, usize::try_from(batches).unwrap_or_default());
-            tracing::debug!(rollup, batches, ms = started.elapsed().as_millis() as u64, "refreshed");
+            tracing::debug!(rollup, batches, ms = started.elapsed().as_secs_f64() * 1e3, "refreshed");
         }
         Ok::<(), crate::error::Error>(())
     };

@@ -5,8 +5,9 @@
 use super::batcher::Job;
 use super::link::patient;
 use super::{Context, Table};
-use crate::batch::{Batch, Layout};
+use crate::batch::Batch;
 use crate::error::{Kind, Result};
+use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::postgres::write::{Outcome, Writer, Written};
 use crate::stop::Backoff;
@@ -88,7 +89,7 @@ impl Carrier {
                     batch = written.batch_id,
                     rows = written.rows,
                     dead_letters = written.dead_letters.len(),
-                    ms = started.elapsed().as_millis() as u64,
+                    ms = started.elapsed().as_secs_f64() * 1e3,
                     "committed"
                 );
                 self.account(&written);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Seconds from 1970 to 2000.
 const EPOCH_2000: i64 = 946_684_800;
-/// Entries Kinesis takes in one PutRecords call.
+/// Entries Kinesis takes in one `PutRecords` call.
 pub const PUT_RECORDS_MAX: usize = 500;
 
 /// A client of one Kinesis endpoint.
@@ -26,7 +26,7 @@ pub struct Kinesis {
     by_name: bool,
 }
 
-/// What became of one entry of a PutRecords call: `None` is stored, else the error code.
+/// What became of one entry of a `PutRecords` call: `None` is stored, else the error code.
 pub type PutResult = Option<String>;
 
 impl Kinesis {
@@ -118,8 +118,10 @@ impl Kinesis {
                 Some(ShardFilter::builder().r#type(ShardFilterType::AtTimestamp).timestamp(timestamp(us)))
             }
         };
-        let filter =
-            filter.map(|f| f.build()).transpose().map_err(|e| Error::end(format!("listing shards: {e}")))?;
+        let filter = filter
+            .map(aws_sdk_kinesis::types::builders::ShardFilterBuilder::build)
+            .transpose()
+            .map_err(|e| Error::end(format!("listing shards: {e}")))?;
         let (name, arn) = self.address(stream);
         let mut request =
             self.client.list_shards().set_stream_name(name).set_stream_arn(arn).set_shard_filter(filter);

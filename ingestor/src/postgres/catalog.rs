@@ -3,9 +3,9 @@
 
 use super::Session;
 use super::types::{Micros, Uuid};
-use crate::batch::{Layout, Leaf};
 use crate::decode::plan::{CatalogColumn, CatalogTable};
 use crate::error::{Error, Kind, Result};
+use crate::layout::{Layout, Leaf};
 
 /// The window of event times a table accepts, both ends included.
 pub type Accepted = (i64, i64);
@@ -58,9 +58,7 @@ impl Session {
         match error.code.as_deref() {
             // Undefined table, schema or function, wrong name, and our own refusals.
             Some("42P01" | "3F000" | "42602" | "22023") => self.unknown_table(relation).await,
-            Some("42883") => {
-                Error::usage("the database has no extension pg_strata; run CREATE EXTENSION pg_strata")
-            }
+            Some("42883") => Error::no_extension()
             Some("42501") => Error::new(
                 Kind::Usage,
                 format!("{}; let its owner run SELECT strata.grant_ingest('{relation}', …)", error.message),
@@ -71,11 +69,11 @@ impl Session {
     }
 
     async fn unknown_table(&self, relation: &str) -> Error {
-        let existing = self.event_tables().await.unwrap_or_default();
-        let existing = if existing.is_empty() {
-            "there is none".to_owned()
-        } else {
-            format!("there are {}", existing.join(", "))
+        let existing = match self.event_tables().await {
+            Ok(tables) if tables.is_empty() => "there is none that this role may see".to_owned(),
+            Ok(tables) => format!("there are {}", tables.join(", ")),
+            Err(error) if matches!(error.code.as_deref(), Some("42P01" | "3F000")) => return Error::no_extension(),
+            Err(error) => return error,
         };
         Error::usage(format!("\"{relation}\" is not an event table: {existing}"))
     }

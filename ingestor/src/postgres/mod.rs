@@ -2,6 +2,7 @@
 //! Never: DDL, decisions about what to do after an error (its kind says that).
 
 pub mod catalog;
+mod copy;
 pub mod leases;
 pub mod types;
 pub mod views;
@@ -106,14 +107,23 @@ impl Session {
 /// A failure of the driver as an error of ours: the one place where this happens.
 fn failure(error: &tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
-        // No SQLSTATE: the network, or a connection that is closed. Anything else is a bug of ours.
+        // No SQLSTATE: the network, a connection that is closed, or what the driver refuses to try. The driver tells
+        // these apart by the first words of its message alone.
         let text = cause(error);
+        let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
         let lost = error.is_closed()
-            || error.source().is_some_and(|s| s.is::<std::io::Error>())
-            || text.contains("connect")
-            || text.contains("timed out")
-            || text.contains("timeout");
-        let kind = if lost { Kind::Retry } else { Kind::End };
+            || begins(&[
+                "error connecting to server",
+                "error communicating with the server",
+                "timeout waiting",
+            ]);
+        let kind = if lost {
+            Kind::Retry
+        } else if begins(&["error performing TLS", "authentication error", "invalid co"]) {
+            Kind::Usage
+        } else {
+            Kind::End
+        };
         return Error { connection_lost: lost, ..Error::new(kind, text) };
     };
     let code = db.code().code();

@@ -16,7 +16,7 @@ pub struct Event {
     /// JSON, or what should have been.
     pub data: Vec<u8>,
     /// Its id, unless it is malformed.
-    pub event_id: Option<String>,
+    pub id: Option<String>,
     /// Its time lies well before the present.
     pub late: bool,
 }
@@ -31,7 +31,7 @@ pub struct Clickstream {
     record_bytes: usize,
     /// Microseconds that event times are spread over.
     span_us: i64,
-    count: u64,
+    planned: u64,
     made: u64,
     /// Session of each user.
     sessions: Vec<u16>,
@@ -69,7 +69,7 @@ impl Clickstream {
             malformed_share: options.malformed_share,
             record_bytes: options.record_bytes,
             span_us,
-            count: options.count.max(1),
+            planned: options.count.max(1),
             made: 0,
             sessions: vec![0; usize::try_from(options.users.min(1 << 20)).unwrap_or(1)],
             rng,
@@ -99,7 +99,7 @@ impl Clickstream {
         Event {
             partition_key: user.to_string(),
             data,
-            event_id: broken.is_none().then_some(id),
+            id: broken.is_none().then_some(id),
             late: late && broken.is_none(),
         }
     }
@@ -115,8 +115,8 @@ impl Clickstream {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut us = i64::try_from(now.as_micros()).unwrap_or_default();
         if self.span_us > 0 {
-            let left = i128::from(self.count.saturating_sub(self.made)) * i128::from(self.span_us);
-            us -= i64::try_from(left / i128::from(self.count)).unwrap_or_default();
+            let left = i128::from(self.planned.saturating_sub(self.made)) * i128::from(self.span_us);
+            us -= i64::try_from(left / i128::from(self.planned)).unwrap_or_default();
         }
         if late {
             us -= self.rng.i64(60_000_000..LATE_US_MAX);
@@ -208,12 +208,12 @@ mod tests {
         for _ in 0..2_000 {
             let event = stream.next();
             let json: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
-            assert_eq!(json["event_id"], event.event_id.as_deref().unwrap());
+            assert_eq!(json["event_id"], event.id.as_deref().unwrap());
             assert_eq!(json["user_id"].to_string(), event.partition_key);
             assert_eq!(json["kind"] == "purchase", json["amount"].is_number());
             assert!((480..=520).contains(&event.data.len()), "{}", event.data.len());
             *users.entry(event.partition_key).or_insert(0) += 1;
-            ids.insert(event.event_id);
+            ids.insert(event.id);
         }
         assert_eq!(ids.len(), 2_000);
         assert!(users["1"] > 50, "activity is skewed");
@@ -224,7 +224,7 @@ mod tests {
     fn seeds_repeat_and_malformed_records_have_no_id() {
         let ids = || {
             let mut stream = clickstream(&["--seed", "7", "--malformed-share", "0.5", "--late-share", "0"]);
-            (0..200).map(|_| stream.next().event_id).collect::<Vec<_>>()
+            (0..200).map(|_| stream.next().id).collect::<Vec<_>>()
         };
         assert_eq!(ids(), ids());
         let malformed = ids().iter().filter(|id| id.is_none()).count();

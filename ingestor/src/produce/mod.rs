@@ -149,9 +149,9 @@ impl Putter {
         for event in acknowledged {
             self.totals.acknowledged.fetch_add(1, Relaxed);
             self.totals.bytes.fetch_add(event.data.len() as u64, Relaxed);
-            self.totals.malformed.fetch_add(u64::from(event.event_id.is_none()), Relaxed);
+            self.totals.malformed.fetch_add(u64::from(event.id.is_none()), Relaxed);
             self.totals.late.fetch_add(u64::from(event.late), Relaxed);
-            if let Some(id) = &event.event_id {
+            if let Some(id) = &event.id {
                 lines.push_str(id);
                 lines.push('\n');
             }

@@ -1,0 +1,121 @@
+//! COPY inside savepoints: rows the server refuses for their data are found and set aside, the others go in, all in
+//! the transaction of the batch. Never: other statements of the batch.
+
+use super::write::Writer;
+use crate::batch::{Batch, Place, Refused, Reject};
+use crate::error::{Error, Kind, Result};
+use bytes::Bytes;
+use futures_util::SinkExt;
+use std::pin::pin;
+
+/// Rows of one attempt after the server refused one: small, so that a bad row costs little.
+const CAREFUL_ROWS: usize = 2_000;
+const COPY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const COPY_TRAILER: &[u8; 2] = b"\xff\xff";
+
+impl Writer {
+    /// Sends rows; those the server refuses for their data come back, the others are in. A refused range is cut
+    /// before and after the row the server names, or in two where it names none.
+    pub(super) async fn copy_rows(
+        &self,
+        batch: &Batch,
+        places: Vec<Place>,
+    ) -> Result<(Vec<Place>, Vec<Refused>)> {
+        let mut refused: Vec<(usize, Refused)> = Vec::new();
+        let mut stack = Vec::new();
+        stack.push(0..places.len());
+        while let Some(range) = stack.pop().filter(|_| !places.is_empty()) {
+            if range.is_empty() {
+                continue;
+            }
+            if !refused.is_empty() && range.len() > CAREFUL_ROWS {
+                stack.push(range.start + CAREFUL_ROWS..range.end);
+                stack.push(range.start..range.start + CAREFUL_ROWS);
+                continue;
+            }
+            let Err(error) = self.copy_range(batch, &places[range.clone()]).await else { continue };
+            if error.kind != Kind::SetAside || error.connection_lost {
+                return Err(error);
+            }
+            let named = error.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
+            let at = match named.filter(|line| *line < range.len()) {
+                Some(line) => range.start + line,
+                None if range.len() == 1 => range.start,
+                None => {
+                    let middle = range.start + range.len() / 2;
+                    stack.push(middle..range.end);
+                    stack.push(range.start..middle);
+                    continue;
+                }
+            };
+            refused.push((at, refusal(batch, places[at], &error)));
+            if refused.len() > self.refused_rows_max {
+                return Err(Error::end(format!(
+                    "{}: the server refused more than {} rows of one batch; the last: {}",
+                    self.relation, self.refused_rows_max, error.message
+                )));
+            }
+            stack.push(at + 1..range.end);
+            stack.push(range.start..at);
+        }
+        let mut kept = places;
+        refused.sort_by_key(|(at, _)| *at);
+        for (at, _) in refused.iter().rev() {
+            kept.remove(*at);
+        }
+        Ok((kept, refused.into_iter().map(|(_, r)| r).collect()))
+    }
+
+    /// One COPY inside a savepoint of its own. Constraints that were to be checked at the end are checked here,
+    /// where a row can still be set aside.
+    async fn copy_range(&self, batch: &Batch, places: &[Place]) -> Result<()> {
+        self.session.run("SAVEPOINT strata_copy; SET CONSTRAINTS ALL IMMEDIATE").await?;
+        match self.copy(batch, places).await {
+            Ok(()) => self.session.run("RELEASE SAVEPOINT strata_copy").await,
+            Err(error) if error.connection_lost => Err(error),
+            Err(error) => {
+                self.session.run("ROLLBACK TO SAVEPOINT strata_copy; RELEASE SAVEPOINT strata_copy").await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn copy(&self, batch: &Batch, places: &[Place]) -> Result<()> {
+        let failed = |e: tokio_postgres::Error| self.session.failed(&e);
+        // The sink must be gone before the next statement, or that would wait for ever: it lives in this block.
+        let sink = self.session.client.copy_in(&self.copy).await.map_err(failed)?;
+        let mut sink = pin!(sink);
+        let mut sent = Ok(());
+        for slice in std::iter::once(Bytes::from_static(COPY_HEADER))
+            .chain(batch.slices(places))
+            .chain(std::iter::once(Bytes::from_static(COPY_TRAILER)))
+        {
+            sent = sink.feed(slice).await;
+            if sent.is_err() {
+                break;
+            }
+        }
+        // An error while sending says only that the connection is closed; the reason, if any, comes at the end.
+        let finished = sink.as_mut().finish().await.map_err(failed);
+        match (sent, finished) {
+            (_, Err(error)) => Err(error),
+            (Err(error), _) => Err(failed(error)),
+            (Ok(()), Ok(rows)) if rows == places.len() as u64 => Ok(()),
+            (Ok(()), Ok(rows)) => Err(Error::end(format!(
+                "{}: the server stored {rows} of {} rows; a trigger or rule of the table drops rows",
+                self.relation,
+                places.len()
+            ))),
+        }
+    }
+}
+
+fn refusal(batch: &Batch, place: Place, error: &Error) -> Refused {
+    let reject = Reject {
+        record: batch.row(place).record,
+        sqlstate: error.code.clone(),
+        reason: error.message.clone(),
+        column: error.column.clone(),
+    };
+    Refused { chunk: place.0, reject }
+}
