@@ -53,7 +53,7 @@ fn wrong_now(error: Error) -> Error {
 
 fn missing_extension(error: Error) -> Error {
     match error.code.as_deref() {
-        Some("3F000" | "42883") => Error::no_extension()
+        Some("3F000" | "42883") => Error::no_extension(),
         _ => error,
     }
 }

@@ -58,11 +58,9 @@ impl Session {
         match error.code.as_deref() {
             // Undefined table, schema or function, wrong name, and our own refusals.
             Some("42P01" | "3F000" | "42602" | "22023") => self.unknown_table(relation).await,
-            Some("42883") => Error::no_extension()
-            Some("42501") => Error::new(
-                Kind::Usage,
-                format!("{}; let its owner run SELECT strata.grant_ingest('{relation}', …)", error.message),
-            ),
+            Some("42883") => Error::no_extension(),
+            // The server says what to ask of whom.
+            Some("42501") => Error { kind: Kind::Usage, ..error },
             Some(code) if code.starts_with("ST") => self.unknown_table(relation).await,
             _ => error,
         }
@@ -72,7 +70,9 @@ impl Session {
         let existing = match self.event_tables().await {
             Ok(tables) if tables.is_empty() => "there is none that this role may see".to_owned(),
             Ok(tables) => format!("there are {}", tables.join(", ")),
-            Err(error) if matches!(error.code.as_deref(), Some("42P01" | "3F000")) => return Error::no_extension(),
+            Err(error) if matches!(error.code.as_deref(), Some("42P01" | "3F000")) => {
+                return Error::no_extension();
+            }
             Err(error) => return error,
         };
         Error::usage(format!("\"{relation}\" is not an event table: {existing}"))
