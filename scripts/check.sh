@@ -28,6 +28,7 @@ export PYTHONDONTWRITEBYTECODE=1
 step "the rules can fail" python3 tests/check/test_rules.py
 step layering python3 tests/check/layering.py
 step "SQL rules" python3 tests/check/sql_rules.py
+step "error codes" python3 tests/check/errors.py
 step "what must not be committed" python3 tests/check/tree_rules.py
 step pgspot pgspot
 step format cargo fmt --all --check

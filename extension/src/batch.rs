@@ -140,8 +140,6 @@ unsafe fn insert_ledger_row(table: &EventTable, id: i64) {
         pg_sys::CatalogTupleInsert(ledger, tuple);
         pg_sys::heap_freetuple(tuple);
         pg_sys::table_close(ledger, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
-        // The row must be visible to later statements of this transaction, and to `_finish_batch` in particular.
-        pg_sys::CommandCounterIncrement();
     }
 }
 

@@ -9,10 +9,28 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "readme"))
 import blocks  # noqa: E402
+import errors  # noqa: E402
 import layering  # noqa: E402
 import pgspot  # noqa: E402
 import sql_rules  # noqa: E402
 import tree_rules  # noqa: E402
+
+
+class Errors(unittest.TestCase):
+    def faults(self, raised: str, listed: str, provoked: str) -> list[str]:
+        with tempfile.TemporaryDirectory() as directory:
+            root = Path(directory)
+            for path, text in (("sql/a.sql", raised), ("docs/errors.md", listed), ("tests/regress/expected/a.out", provoked)):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(text)
+            return errors.faults(root)
+
+    def test_each_rule_fails(self):
+        self.assertEqual([], self.faults("ERRCODE = 'ST001'", "| `ST001` | x |", "ST001: no"))
+        self.assertEqual(1, len(self.faults("ERRCODE = 'ST001'", "", "ST001: no")))
+        self.assertEqual(1, len(self.faults("ERRCODE = 'ST001'", "| `ST001` | x |\n| `ST002` | x |", "ST001: no")))
+        self.assertEqual(1, len(self.faults("ERRCODE = 'ST001'", "| `ST001` | x |", "")))
+        self.assertEqual(1, len(self.faults("", "", "")))
 
 
 class Layering(unittest.TestCase):

@@ -107,49 +107,59 @@ CREATE FUNCTION strata._partitions_made_max() RETURNS int
 AS $$ SELECT 1000 $$;
 COMMENT ON FUNCTION strata._partitions_made_max() IS 'Bound on the partitions one call of ensure_partitions makes.';
 
+CREATE FUNCTION strata._missing_partitions(event_table strata._event_tables, lower timestamptz, upper timestamptz)
+    RETURNS tstzrange[]
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step_lower timestamptz := strata._partition_lower(event_table, lower);
+    step_upper timestamptz;
+    present tstzmultirange := coalesce(
+        (SELECT range_agg(tstzrange(l.lower, l.upper)) FROM strata._leaves(event_table.relation) l), '{}');
+    missing tstzrange[] := '{}';
+BEGIN
+    IF present @> tstzrange(step_lower, upper, '[]') THEN
+        RETURN missing;
+    END IF;
+    WHILE step_lower <= upper LOOP
+        step_upper := strata._partition_upper(event_table, step_lower);
+        -- leaves of another interval may cover part of the step: what is left of it is missing
+        missing := missing || ARRAY(SELECT unnest(tstzmultirange(tstzrange(step_lower, step_upper)) - present));
+        IF cardinality(missing) > strata._partitions_made_max() THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'ST003',
+                MESSAGE = format('more than %s partitions of %s asked for in one call', strata._partitions_made_max(), event_table.relation),
+                DETAIL = format('From %s to %s at an interval of %s.', lower, upper, event_table.partition_interval),
+                HINT = 'Call strata.ensure_partitions for shorter ranges, one after the other.';
+        END IF;
+        step_lower := step_upper;
+    END LOOP;
+    RETURN missing;
+END
+$$;
+COMMENT ON FUNCTION strata._missing_partitions(strata._event_tables, timestamptz, timestamptz) IS
+'Bounds of the partitions missing between two event times, both inclusive; ST003 if they are too many for one call.';
+
 CREATE FUNCTION strata._make_partitions(event_table strata._event_tables, lower timestamptz, upper timestamptz) RETURNS int
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    made int := 0;
-    step_lower timestamptz;
-    step_upper timestamptz;
-    gap record;
-    missing tstzmultirange;
+    missing tstzrange[];
+    gap tstzrange;
 BEGIN
-    IF lower > upper THEN
-        RETURN 0;
-    END IF;
-    step_lower := strata._partition_lower(event_table, lower);
     -- without a lock first: nearly always everything is there
-    missing := tstzmultirange(tstzrange(step_lower, upper, '[]'))
-        - coalesce((SELECT range_agg(tstzrange(l.lower, l.upper)) FROM strata._leaves(event_table.relation) l), '{}');
-    IF isempty(missing) THEN
+    IF lower > upper OR cardinality(strata._missing_partitions(event_table, lower, upper)) = 0 THEN
         RETURN 0;
     END IF;
     -- one maker at a time per table; the second finds the work done
     PERFORM FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
-    WHILE step_lower <= upper LOOP
-        step_upper := strata._partition_upper(event_table, step_lower);
-        missing := tstzmultirange(tstzrange(step_lower, step_upper))
-            - coalesce((SELECT range_agg(tstzrange(l.lower, l.upper)) FROM strata._leaves(event_table.relation) l), '{}');
-        -- leaves of another interval may cover part of the step: fill what is left
-        FOR gap IN SELECT pg_catalog.lower(r) AS lower, pg_catalog.upper(r) AS upper FROM (SELECT unnest(missing) AS r) u
-        LOOP
-            IF made >= strata._partitions_made_max() THEN
-                RAISE EXCEPTION USING
-                    ERRCODE = 'ST003',
-                    MESSAGE = format('more than %s partitions of %s asked for in one call', strata._partitions_made_max(), event_table.relation),
-                    DETAIL = format('From %s to %s at an interval of %s.', lower, upper, event_table.partition_interval),
-                    HINT = 'Call strata.ensure_partitions for shorter ranges, one after the other.';
-            END IF;
-            PERFORM strata._create_partition(event_table, gap.lower, gap.upper);
-            made := made + 1;
-        END LOOP;
-        step_lower := step_upper;
+    missing := strata._missing_partitions(event_table, lower, upper);
+    FOREACH gap IN ARRAY missing LOOP
+        PERFORM strata._create_partition(event_table, pg_catalog.lower(gap), pg_catalog.upper(gap));
     END LOOP;
-    RETURN made;
+    RETURN cardinality(missing);
 END
 $$;
 REVOKE ALL ON FUNCTION strata._make_partitions(strata._event_tables, timestamptz, timestamptz) FROM PUBLIC;

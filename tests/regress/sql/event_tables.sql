@@ -47,6 +47,8 @@ SELECT strata.ensure_partitions('monthly', now() - interval '1 year', now()) BET
 CREATE TABLE quarter_hours (ts timestamptz NOT NULL);
 SELECT strata.create_event_table('quarter_hours', 'ts', '15 minutes', premake => 4, timezone => 'Asia/Kathmandu');
 SELECT count(*), bool_and(upper - lower = interval '15 minutes') AS even FROM strata.partitions WHERE relation = 'quarter_hours'::regclass;
+SELECT strata.ensure_partitions('quarter_hours', now() - interval '5 hours', now());
+SELECT split_part(refused($$SELECT strata.ensure_partitions('quarter_hours', now() - interval '29 days', now())$$), E'\n', 1);
 -- the hour that comes twice, and the one that does not come
 CREATE TABLE berlin (ts timestamptz NOT NULL);
 SELECT strata.create_event_table('berlin', 'ts', '1 day', premake => 0, timezone => 'Europe/Berlin', accept_past => '4000 days');
