@@ -45,11 +45,41 @@ impl Sidecar {
     /// # Errors
     /// When it cannot be started.
     pub fn ingest(cluster: &Cluster, endpoint: &Endpoint, stream: &str, settings: &[&str]) -> Result<Self> {
-        let mut arguments = vec!["ingest", "--stream", stream, "--relation", "clicks"];
+        Self::start(cluster, endpoint, "ingest", stream, settings)
+    }
+
+    /// Starts a subcommand that runs until it is stopped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        cluster: &Cluster,
+        endpoint: &Endpoint,
+        subcommand: &str,
+        stream: &str,
+        settings: &[&str],
+    ) -> Result<Self> {
+        let mut arguments = vec![subcommand, "--stream", stream, "--relation", "clicks"];
         for setting in settings {
             arguments.extend(["--set", setting]);
         }
         Ok(Self { process: Process::spawn(command(cluster, endpoint, &arguments)?, "strata")? })
+    }
+
+    /// SIGSTOP: it stands still, its connections and leases stay.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal("STOP")
+    }
+
+    /// SIGCONT: it goes on as if nothing had happened.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal("CONT")
     }
 
     /// SIGTERM, then its exit code.

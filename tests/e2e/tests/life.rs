@@ -162,3 +162,65 @@ async fn the_server_is_away() -> Result<()> {
     promises::exactly_once(&client, &told).await?;
     promises::verified(&client).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_worker_cannot_commit_late() -> Result<()> {
+    let mut rng = strata_e2e::random("a_paused_worker_cannot_commit_late");
+    let (cluster, endpoint, client) = set_up(4).await?;
+    let mut told = endpoint.put("clicks", &events::events(1..4001, &mut rng)).await?;
+    let settings = [
+        "lease.duration_ms=1000",
+        "kinesis.page_records=50",
+        "kinesis.poll_interval_ms=20",
+        "batch.rows=200",
+        "postgres.idle_in_transaction_timeout_ms=3000",
+    ];
+    let first = Sidecar::ingest(&cluster, &endpoint, "clicks", &[&settings[..], &["worker=first"]].concat())?;
+    rows(&client, 400).await?;
+    first.pause()?;
+    let second =
+        Sidecar::ingest(&cluster, &endpoint, "clicks", &[&settings[..], &["worker=second"]].concat())?;
+    rows(&client, 4000).await?;
+    let held = "SELECT count(*) FROM strata.shards WHERE worker = 'second'";
+    ensure!(promises::number(&client, held).await? == 4, "the second worker has not taken over every shard");
+
+    // What the first one read, and had in its hands all the while, must not go in a second time.
+    first.resume()?;
+    told.extend(endpoint.put("clicks", &events::events(4001..5001, &mut rng)).await?);
+    rows(&client, 5000).await?;
+    ensure!(first.stop().await? == Some(0), "SIGTERM must end the first with 0");
+    ensure!(second.stop().await? == Some(0), "SIGTERM must end the second with 0");
+    promises::exactly_once(&client, &told).await?;
+    promises::verified(&client).await?;
+    promises::checkpoints_at_end(&client, &endpoint.arn("clicks").await?, &told).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_refreshes_and_makes_partitions() -> Result<()> {
+    let mut rng = strata_e2e::random("run_refreshes_and_makes_partitions");
+    let (cluster, endpoint, client) = set_up(1).await?;
+    let told = endpoint.put("clicks", &events::events(1..301, &mut rng)).await?;
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'clicks'::regclass";
+    let made = promises::number(&client, partitions).await?;
+    let last = "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'clicks'::regclass ORDER BY c.relname DESC LIMIT 1";
+    let last: String = client.query_one(last, &[]).await?.get(0);
+    client.batch_execute(&format!("DROP TABLE {last}")).await?;
+
+    let settings = ["maintain.interval_ms=200", "refresh.interval_ms=200"];
+    let sidecar = Sidecar::start(&cluster, &endpoint, "run", "clicks", &settings)?;
+    rows(&client, 300).await?;
+    until("the missing partition", async || {
+        Ok((promises::number(&client, partitions).await? >= made).then_some(()))
+    })
+    .await?;
+    until("the rollup to be refreshed", async || {
+        let pending = "SELECT sum(pending_batches)::bigint FROM strata.rollups";
+        Ok((promises::number(&client, pending).await? == 0).then_some(()))
+    })
+    .await?;
+    ensure!(sidecar.stop().await? == Some(0), "SIGTERM must end it with 0");
+    promises::exactly_once(&client, &told).await?;
+    promises::rollup_is_its_query(&client).await?;
+    promises::verified(&client).await
+}

@@ -2,7 +2,15 @@
 
 use anyhow::{Result, ensure};
 use std::process::Output;
-use strata_e2e::{Cluster, Endpoint, Sidecar, events, promises, sidecar, until};
+use strata_e2e::{Cluster, Endpoint, Event, Sidecar, events, promises, sidecar, until};
+
+/// What `strata produce` makes.
+const PRODUCED: &str = "
+    CREATE TABLE produced (
+        event_id uuid NOT NULL, ts timestamptz NOT NULL, user_id bigint NOT NULL, session_id uuid, item_id int,
+        kind text NOT NULL, device text, amount numeric(10, 2), properties jsonb
+    );
+    SELECT strata.create_event_table('produced', 'ts')";
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
@@ -123,8 +131,52 @@ async fn config_try_and_status() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_can_be_looked_at() -> Result<()> {
+    let (cluster, endpoint) = set_up().await?;
+    let bad = Event { id: -1, key: "bad".to_owned(), record: b"{\"event_id\": \xff}".to_vec() };
+    endpoint.put("clicks", std::slice::from_ref(&bad)).await?;
+    let feed = ["--stream", "clicks", "--relation", "clicks"];
+    says(
+        &sidecar::run(&cluster, &endpoint, &[&["ingest", "--exit-when-caught-up"], &feed[..]].concat())?,
+        0,
+        &[],
+    )?;
+    let list = sidecar::run(&cluster, &endpoint, &["dead-letters", "list", "--relation", "clicks"])?;
+    says(&list, 0, &["22021", "clicks", "shardId-"])?;
+    let shown = sidecar::run(&cluster, &endpoint, &["dead-letters", "show", "1", "--payload"])?;
+    ensure!(shown.stdout == bad.record, "the payload shown is not the record: {:?}", shown.stdout);
+    says(&sidecar::run(&cluster, &endpoint, &["dead-letters", "show", "77"])?, 1, &["77"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn produce_feeds_ingest() -> Result<()> {
     let (cluster, endpoint) = set_up().await?;
+    let client = cluster.connect().await?;
+    client.batch_execute(PRODUCED).await?;
+    let acked = std::env::temp_dir().join(format!("pg_strata-{}-acked", std::process::id()));
+    let path = acked.to_string_lossy();
+    let produce =
+        ["produce", "--count", "500", "--malformed-share", "0.1", "--stream", "clicks", "--acked", &path];
+    says(&sidecar::run(&cluster, &endpoint, &produce)?, 0, &["500"])?;
+    let feed = ["--stream", "clicks", "--relation", "produced"];
+    says(
+        &sidecar::run(&cluster, &endpoint, &[&["ingest", "--exit-when-caught-up"], &feed[..]].concat())?,
+        0,
+        &[],
+    )?;
+    let told = std::fs::read_to_string(&acked)?;
+    std::fs::remove_file(&acked)?;
+    let mut told: Vec<&str> = told.lines().collect();
+    told.sort_unstable();
+    let rows = client.query("SELECT event_id::text FROM produced ORDER BY 1", &[]).await?;
+    let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    ensure!(told == found, "{} told, {} found", told.len(), found.len());
+    let dead = promises::number(&client, "SELECT count(*) FROM strata.dead_letters").await?;
+    ensure!(
+        dead > 0 && told.len() + usize::try_from(dead)? == 500,
+        "{} rows, {dead} dead letters",
+        told.len()
+    );
     let help = sidecar::run(&cluster, &endpoint, &["produce", "--help"])?;
     says(&help, 0, &["--stream"])?;
     let help = sidecar::run(&cluster, &endpoint, &["--help"])?;
