@@ -15,6 +15,8 @@ unsafe extern "C-unwind" {
     fn SPI_palloc(size: usize) -> *mut std::ffi::c_void;
     fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut c_int);
     fn SetUserIdAndSecContext(user: pg_sys::Oid, context: c_int);
+    fn NewGUCNestLevel() -> c_int;
+    fn AtEOXact_GUC(is_commit: bool, nest_level: c_int);
     fn text_to_cstring(text: *const pg_sys::text) -> *mut c_char;
     fn pg_detoast_datum_packed(datum: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
     fn cstring_to_text(s: *const c_char) -> *mut pg_sys::text;
@@ -49,11 +51,14 @@ pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallIn
                 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int
                 | pg_sys::SECURITY_RESTRICTED_OPERATION as c_int,
         );
+        // Settings that the role's expressions change end with the statement.
+        let settings = NewGUCNestLevel();
         SPI_connect();
         // An error from here on unwinds by longjmp; aborting the (sub)transaction gives the old role back.
         SPI_execute(statement, false, 0);
         let result = first_value();
         SPI_finish();
+        AtEOXact_GUC(false, settings);
         SetUserIdAndSecContext(user, context);
 
         if result.is_null() {

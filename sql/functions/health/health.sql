@@ -18,6 +18,16 @@ WITH mine AS (
     FROM mine t
     CROSS JOIN LATERAL (SELECT count(*) AS missing FROM strata._without_mark_triggers(t.relation)) m
     UNION ALL
+    SELECT 'owners', t.relation::text, CASE WHEN o.strays > 0 THEN 'critical' ELSE 'ok' END,
+           o.strays::text, '0', format('CALL strata.maintain_partitions(%L);', t.relation::text)
+    FROM mine t
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS strays FROM pg_class c
+        WHERE c.relowner <> strata._owner(t.relation) AND (
+            c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = t.relation)
+            OR c.oid IN (SELECT unnest(ARRAY[r.rollup, r.definition, r.storage, r.dirty]) FROM strata._rollups r WHERE r.table_id = t.table_id))
+    ) o
+    UNION ALL
     SELECT 'guard_trigger', t.relation::text,
            CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation
                              AND g.tgname = 'strata_guard' AND g.tgenabled = 'A') THEN 'ok' ELSE 'critical' END,
@@ -44,5 +54,5 @@ WITH mine AS (
 )
 SELECT c.check_name, c.object, c.status, c.value, c.threshold, CASE WHEN c.status <> 'ok' THEN c.hint END AS hint
 FROM checks c;
-COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Checks: partitions_ahead, mark_triggers, guard_trigger, batch_sequence, rollup_staleness, dead_letters.';
+COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Checks: partitions_ahead, mark_triggers, owners, guard_trigger, batch_sequence, rollup_staleness, dead_letters.';
 GRANT SELECT ON strata.health TO PUBLIC;

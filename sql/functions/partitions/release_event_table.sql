@@ -27,6 +27,8 @@ BEGIN
             HINT = 'Drop them with strata.drop_rollup first.';
     END IF;
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
+    -- an id drawn so far means nothing once the ledger is gone
+    PERFORM strata._close_batch(relation);
     FOR leaf IN SELECT t.relid FROM pg_partition_tree(relation) t LOOP
         PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS %I ON %s', t.name, leaf))
         FROM unnest(ARRAY['strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate']) AS t (name);

@@ -41,6 +41,19 @@ SELECT DISTINCT who, what FROM seen WHERE what IN ('key', 'argument', 'filter') 
 TRUNCATE seen;
 SELECT strata.ensure_partitions('lair.trap', now() - interval '9 days', now());
 SELECT DISTINCT who FROM seen WHERE who <> 'escalation_mallory';
+-- settings that an expression changes end with it
+SET ROLE escalation_mallory;
+CREATE FUNCTION lair.set_path() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('search_path', 'lair, pg_catalog', false); END $$;
+CREATE FUNCTION lair.bend(v int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM lair.set_path(); RETURN v; END $$;
+SELECT strata.create_rollup('lair.bent', 'lair.trap', '1 day', ARRAY['lair.bend(v) AS v'], ARRAY['count(*) AS n']);
+\c -
+INSERT INTO lair.trap (ts, k) VALUES (now(), 1);
+SELECT strata.refresh_rollup('lair.bent') > 0 AS folded, strata.rebuild_rollup('lair.bent') > 0 AS rebuilt;
+SELECT count(*) FROM strata.verify_rollup('lair.bent');
+SHOW search_path;
+SELECT strata.drop_rollup('lair.bent');
+TRUNCATE seen;
+SET search_path = lair, public;
 -- a permit is for one table and one call, and none is left lying
 SET ROLE escalation_mallory;
 SELECT strata._authorize('lair.trap', 'OWNER');
