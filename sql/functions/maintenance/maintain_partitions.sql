@@ -62,7 +62,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    FOR statement IN SELECT strata._mark_statements(event_table.table_id, format('SELECT * FROM ONLY %s', leaf), NULL) LOOP
+    FOR statement IN SELECT strata._mark_statements(event_table.table_id, leaf, format('SELECT * FROM ONLY %s', leaf), NULL) LOOP
         PERFORM strata._execute_as(strata._owner(event_table.relation), statement);
     END LOOP;
     FOR rollup IN SELECT r.* FROM strata._rollups r JOIN pg_class c ON c.oid = r.storage WHERE r.table_id = event_table.table_id LOOP

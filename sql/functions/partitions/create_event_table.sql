@@ -49,6 +49,9 @@ BEGIN
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = target) = 'r' THEN
         target := strata._make_partitioned(relation, time_column);
     END IF;
+    -- what a restore of the table alone has brought along
+    PERFORM strata._drop_triggers(target);
+    PERFORM strata._close_batch(target);
     sequence_name := strata._add_batch_column(target);
     INSERT INTO strata._event_tables (relation, batch_sequence, relation_oid, partition_interval, premake, retention, accept_past, accept_future, timezone)
     VALUES (target, sequence_name::regclass, target::oid, partition_interval, premake, retention, accept_past, accept_future, timezone)

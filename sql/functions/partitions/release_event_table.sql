@@ -14,7 +14,6 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
     owner regrole := strata._owner(relation);
     leaf regclass;
-    mark text := strata._mark_function(relation)::text;
     rollups text := (SELECT string_agg(r.rollup::text, ', ') FROM strata._rollups r
                      JOIN pg_class c ON c.oid = r.rollup WHERE r.table_id = event_table.table_id);
 BEGIN
@@ -29,15 +28,10 @@ BEGIN
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
     -- an id drawn so far means nothing once the ledger is gone
     PERFORM strata._close_batch(relation);
+    PERFORM strata._drop_triggers(relation);
     FOR leaf IN SELECT t.relid FROM pg_partition_tree(relation) t LOOP
-        PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS %I ON %s', t.name, leaf))
-        FROM unnest(ARRAY['strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate']) AS t (name);
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT', leaf));
     END LOOP;
-    PERFORM strata._execute_as(owner, format('DROP TRIGGER IF EXISTS strata_guard ON %s', relation));
-    IF mark IS NOT NULL THEN
-        PERFORM strata._execute_as(owner, format('DROP FUNCTION %s', mark));
-    END IF;
     PERFORM strata._execute_as(owner, format('DROP SEQUENCE %s', event_table.batch_sequence));
     DELETE FROM strata._rollups r WHERE r.table_id = event_table.table_id;
     DELETE FROM strata._batches b WHERE b.table_id = event_table.table_id;

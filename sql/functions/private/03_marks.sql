@@ -2,7 +2,7 @@
 -- batch id whose place in the ledger says nothing about them.
 
 -- Statements are made at each use from the definition views, so that renames reach them.
-CREATE FUNCTION strata._mark_statements(table_id int, source text, range_of text) RETURNS SETOF text
+CREATE FUNCTION strata._mark_statements(table_id int, target regclass, source text, range_of text) RETURNS SETOF text
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     -- permit: none needed, it only reads definitions that every catalog shows
     SET search_path = pg_catalog, pg_temp
@@ -14,8 +14,15 @@ DECLARE
     time_column text;
     rollup record;
 BEGIN
-    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.table_id = _mark_statements.table_id;
+    -- triggers restored without the catalog belong to nobody: the id may be another table's by now
+    SELECT t.* INTO event_table FROM strata._event_tables t
+    WHERE t.table_id = _mark_statements.table_id AND t.relation IN (target, pg_partition_root(target));
     IF NOT FOUND THEN
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            RAISE EXCEPTION USING ERRCODE = '40001',
+                MESSAGE = format('could not serialize access because %s became an event table meanwhile', target),
+                HINT = 'The transaction might succeed if retried.';
+        END IF;
         RETURN;
     END IF;
     time_column := quote_ident(strata._time_column(event_table.relation));
@@ -44,8 +51,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION strata._mark_statements(int, text, text) IS
-'The statements that mark groups dirty for the rows of source, one per rollup, and note batches as amended for the rows of range_of.';
+COMMENT ON FUNCTION strata._mark_statements(int, regclass, text, text) IS
+'The statements that mark groups dirty for the rows of source, which were changed in target, one per rollup, and note batches as amended for the rows of range_of.';
 
 CREATE FUNCTION strata._amend_batches(relation regclass, batch_ids bigint[], lower timestamptz[], upper timestamptz[]) RETURNS void
     LANGUAGE sql
@@ -71,11 +78,15 @@ $$;
 COMMENT ON FUNCTION strata._note_amended(regclass, bigint[], timestamptz[], timestamptz[]) IS 'The writing half of _amend_batches.';
 
 -- A batch id the sequence has yet to draw would be counted a second time when it is drawn.
-CREATE FUNCTION strata._admit_batch_id(table_id int, batch_id bigint) RETURNS void
+CREATE FUNCTION strata._admit_batch_id(table_id int, target regclass, batch_id bigint) RETURNS void
     LANGUAGE sql
     SET search_path = pg_catalog, pg_temp
-AS $$ SELECT strata._reserve_batch_id(strata._authorize(strata._relation(table_id), 'OWNER'), batch_id) $$;
-COMMENT ON FUNCTION strata._admit_batch_id(int, bigint) IS
+AS $$
+    SELECT strata._reserve_batch_id(strata._authorize(r.relation, 'OWNER'), batch_id)
+    FROM (SELECT strata._relation(table_id) OFFSET 0) AS r (relation)
+    WHERE r.relation IN (target, pg_partition_root(target))
+$$;
+COMMENT ON FUNCTION strata._admit_batch_id(int, regclass, bigint) IS
 'Checks a batch id that came with a row instead of from current_batch(), and moves the sequence past it where that is safe. ST006 out of range. Called by the triggers of the event table.';
 
 CREATE FUNCTION strata._relation(table_id int) RETURNS regclass
@@ -151,14 +162,14 @@ BEGIN
             HINT = 'Truncate in a transaction of isolation level READ COMMITTED.';
     END IF;
     IF TG_OP = 'INSERT' THEN
-        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, NEW.batch_id);
+        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, TG_RELID, NEW.batch_id);
     ELSIF TG_OP = 'UPDATE' THEN
-        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, m.batch_id)
+        PERFORM strata._admit_batch_id(TG_ARGV[0]::int, TG_RELID, m.batch_id)
         FROM (SELECT min(coalesce(n.batch_id, 0)) AS batch_id FROM new_rows n UNION SELECT max(n.batch_id) FROM new_rows n) m
         WHERE m.batch_id IS NOT NULL;
     END IF;
     FOR statement IN
-        SELECT strata._mark_statements(TG_ARGV[0]::int, source, CASE WHEN TG_OP <> 'INSERT' THEN source END)
+        SELECT strata._mark_statements(TG_ARGV[0]::int, TG_RELID, source, CASE WHEN TG_OP <> 'INSERT' THEN source END)
     LOOP
         IF TG_OP = 'INSERT' THEN
             EXECUTE statement USING NEW;
@@ -235,3 +246,26 @@ $$;
 REVOKE ALL ON FUNCTION strata._create_guard(strata._event_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._create_guard(strata._event_tables) IS
 'Puts the guard against foreign batch ids on an event table; partitions inherit it.';
+
+CREATE FUNCTION strata._drop_triggers(relation regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_trigger record;
+    mark text := strata._mark_function(relation)::text;
+BEGIN
+    FOR found_trigger IN
+        SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_partition_tree(_drop_triggers.relation) p
+        JOIN pg_trigger t ON t.tgrelid = p.relid
+        WHERE t.tgparentid = 0 AND t.tgname IN ('strata_guard', 'strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')
+    LOOP
+        PERFORM strata._execute_as(strata._owner(found_trigger.relation), format('DROP TRIGGER %I ON %s', found_trigger.tgname, found_trigger.relation));
+    END LOOP;
+    IF mark IS NOT NULL THEN
+        PERFORM strata._execute_as(strata._owner(relation), format('DROP FUNCTION %s', mark));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._drop_triggers(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._drop_triggers(regclass) IS 'Takes guard, mark triggers and their function off a table and its partitions.';
