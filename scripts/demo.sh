@@ -10,7 +10,7 @@ began=$SECONDS
 
 title "building (minutes the first time, then a second)"
 scripts/install.sh
-build_programs --quiet
+build_programs
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/pg_strata-demo.XXXXXX")
 dir='' pids=()

@@ -4,11 +4,13 @@
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use std::sync::Arc;
-use strata_e2e::{Cluster, Endpoint, Event, Sidecar, events, promises, until};
+use strata_e2e::{Acknowledged, Cluster, Endpoint, Event, Sidecar, events, promises, until};
 use tokio_postgres::Client;
 
-const EVENTS: i64 = 20_000;
-const MALFORMED: i64 = 40;
+const EVENTS: usize = 20_000;
+const MALFORMED: usize = 40;
+/// The sidecar goes down five times, the server once.
+const STRIKES: usize = 6;
 /// Small pages and batches, so that many transactions stand between the first row and the last.
 const SETTINGS: [&str; 5] = [
     "batch.rows=400",
@@ -18,52 +20,47 @@ const SETTINGS: [&str; 5] = [
     "refresh.rows=2000",
 ];
 
-/// Looks until so many rows are committed, then a random number of times more, or until a transaction of the
-/// sidecar is open: the moment to strike.
-async fn moment(cluster: &Cluster, rows: i64, rng: &mut Rng) -> Result<()> {
-    // The server may have just come back.
-    let client = until("a connection", async || Ok(cluster.connect().await.ok())).await?;
-    until(&format!("{rows} committed rows"), async || {
-        let committed = promises::number(&client, "SELECT count(*) FROM clicks").await?;
-        Ok((committed >= rows).then_some(()))
-    })
-    .await?;
-    let more = rng.u32(..60);
-    for _ in 0..more {
+/// Looks until so many rows are committed, then a random number of times more, then perhaps for a transaction of the
+/// sidecar to be open: the moment to strike.
+async fn moment(cluster: &Cluster, rows: usize, rng: &mut Rng) -> Result<()> {
+    let client = cluster.connect().await?;
+    until(&format!("{rows} committed rows"), async || Ok((committed(&client).await? >= rows).then_some(())))
+        .await?;
+    for _ in 0..rng.u32(..60) {
         promises::number(&client, "SELECT count(*) FROM strata.batches").await?;
     }
-    if rng.bool() {
-        until("an open transaction", async || {
-            let open = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-                        AND xact_start IS NOT NULL AND query ~* 'copy|_finish_batch|_advance_checkpoints|commit'";
-            let done = promises::number(&client, "SELECT count(*) FROM clicks").await? >= EVENTS;
-            Ok((done || promises::number(&client, open).await? > 0).then_some(()))
-        })
-        .await?;
+    let open = "SELECT count(*) FROM pg_stat_activity
+                WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL
+                    AND query ~* 'copy|_finish_batch|_advance_checkpoints|commit|refresh_rollup'";
+    // It may have nothing left to do: then it is struck idle.
+    let mut looks = if rng.bool() { 300 } else { 0 };
+    while looks > 0 && promises::number(&client, open).await? == 0 {
+        looks -= 1;
     }
     Ok(())
 }
 
-/// Where the sidecar (five times) and the server (once, as number `server`) go down.
-fn plan(rng: &mut Rng) -> (Vec<i64>, usize) {
-    let mut at: Vec<i64> = (0..6).map(|_| rng.i64(EVENTS / 50..EVENTS * 9 / 10)).collect();
-    at.sort_unstable();
-    let server = rng.usize(..at.len());
-    (at, server)
+async fn committed(client: &Client) -> Result<usize> {
+    Ok(usize::try_from(promises::number(client, "SELECT count(*) FROM clicks").await?)?)
 }
 
-fn malformed(count: i64) -> Vec<Event> {
-    let record = |id: i64| format!("{{\"event_id\": {id}, \"ts\": ").into_bytes();
-    (0..count).map(|id| Event { id, key: format!("bad-{id}"), record: record(id) }).collect()
+/// Good events with malformed ones among them, which have the id -1.
+fn mixture(rng: &mut Rng) -> Result<Vec<Event>> {
+    let mut all = events::events(1..i64::try_from(EVENTS)? + 1, rng);
+    let bad =
+        |n| Event { id: -1, key: format!("bad-{n}"), record: format!("{{\"event_id\": {n}").into_bytes() };
+    all.extend((0..MALFORMED).map(bad));
+    rng.shuffle(&mut all);
+    Ok(all)
 }
 
-async fn settled(client: &Client) -> Result<()> {
-    until("all rows and dead letters", async || {
-        let rows = promises::number(client, "SELECT count(*) FROM clicks").await?;
-        let dead = promises::number(client, "SELECT count(*) FROM strata.dead_letters").await?;
-        Ok((rows >= EVENTS && dead >= MALFORMED).then_some(()))
-    })
-    .await
+/// Puts events while other things happen.
+fn produce(
+    endpoint: &Arc<Endpoint>,
+    events: Vec<Event>,
+) -> tokio::task::JoinHandle<Result<Vec<Acknowledged>>> {
+    let endpoint = Arc::clone(endpoint);
+    tokio::spawn(async move { endpoint.put("clicks", &events).await })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,49 +71,41 @@ async fn killed_five_times_and_the_server_once() -> Result<()> {
     endpoint.create_stream("clicks", 4).await?;
     cluster.connect().await?.batch_execute(events::TABLE).await?;
 
-    // Half is there before, half comes while everything falls over.
-    let mut all = events::events(1..EVENTS + 1, &mut rng);
-    rng.shuffle(&mut all);
-    let late = all.split_off(all.len() / 2);
-    let mut told = endpoint.put("clicks", &all).await?;
-    let producer = tokio::spawn({
-        let endpoint = Arc::clone(&endpoint);
-        async move {
-            let mut told = endpoint.put("clicks", &late).await?;
-            told.extend(endpoint.put("clicks", &malformed(MALFORMED)).await?.into_iter().map(|mut bad| {
-                bad.id = -1;
-                bad
-            }));
-            Ok::<_, anyhow::Error>(told)
-        }
-    });
-
-    let mut unfinished = 0;
+    // Some is there before, a slice more comes with every strike, the last after the last: it is never struck when
+    // all is done.
+    let mut left = mixture(&mut rng)?;
+    let slice = left.len() / (STRIKES + 3);
+    let mut told = endpoint.put("clicks", &left.split_off(left.len() - 2 * slice)).await?;
     let mut sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &SETTINGS)?;
-    let (moments, server) = plan(&mut rng);
-    for (i, rows) in moments.into_iter().enumerate() {
+    let server = rng.usize(..STRIKES);
+    for strike in 0..STRIKES {
+        let producer = produce(&endpoint, left.split_off(left.len() - slice));
+        let rows = slice * strike + rng.usize(1..2 * slice);
         moment(&cluster, rows, &mut rng).await?;
-        eprintln!("past {rows} rows: {} goes down", if i == server { "the server" } else { "the sidecar" });
-        if i == server {
+        eprintln!(
+            "past {rows} rows: {} goes down",
+            if strike == server { "the server" } else { "the sidecar" }
+        );
+        if strike == server {
             cluster.crash_and_restart()?;
             ensure!(sidecar.process.ended()?.is_none(), "the sidecar did not outlive the server's restart");
         } else {
             sidecar.process.kill()?;
-            let committed =
-                promises::number(&cluster.connect().await?, "SELECT count(*) FROM clicks").await?;
-            eprintln!("{committed} rows are committed");
-            unfinished += i32::from(committed < EVENTS);
-            promises::rollup_is_its_query(&cluster.connect().await?).await?;
+            let client = cluster.connect().await?;
+            eprintln!("{} rows are committed", committed(&client).await?);
+            promises::rollup_is_its_query(&client).await?;
             sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &SETTINGS)?;
         }
+        told.extend(producer.await??);
     }
-    ensure!(
-        unfinished >= 4,
-        "the sidecar had finished before it was killed: {unfinished} of 5 struck in time"
-    );
-    told.extend(producer.await??);
+    told.extend(endpoint.put("clicks", &left).await?);
+
     let client = cluster.connect().await?;
-    settled(&client).await?;
+    until("all rows and dead letters", async || {
+        let dead = promises::number(&client, "SELECT count(*) FROM strata.dead_letters").await?;
+        Ok((committed(&client).await? >= EVENTS && usize::try_from(dead)? >= MALFORMED).then_some(()))
+    })
+    .await?;
     ensure!(sidecar.stop().await? == Some(0), "SIGTERM must end it with 0");
 
     let (bad, good): (Vec<_>, Vec<_>) = told.iter().cloned().partition(|one| one.id < 0);
