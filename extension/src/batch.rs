@@ -50,7 +50,8 @@ fn current_batch(relation: pg_sys::Oid) -> i64 {
 fn foreign_row(relation: pg_sys::Oid, batch_id: Option<i64>, ts: Option<i64>) -> bool {
     let (Some(batch_id), Some(ts)) = (batch_id, ts) else { return true };
     OPEN.with_borrow_mut(|open| {
-        let Some(batch) = open.iter_mut().find(|batch| batch.relation == relation && batch.id == batch_id) else {
+        let Some(batch) = open.iter_mut().find(|batch| batch.relation == relation && batch.id == batch_id)
+        else {
             return true;
         };
         batch.rows += 1;
@@ -71,7 +72,10 @@ fn is_open_batch(relation: pg_sys::Oid, batch_id: i64) -> bool {
 #[pg_extern(sql = false)]
 fn batch_extent(
     relation: pg_sys::Oid,
-) -> TableIterator<'static, (name!(row_count, i64), name!(lower_time, Option<i64>), name!(upper_time, Option<i64>))> {
+) -> TableIterator<
+    'static,
+    (name!(row_count, i64), name!(lower_time, Option<i64>), name!(upper_time, Option<i64>)),
+> {
     let extent = OPEN.with_borrow(|open| {
         open.iter().find(|batch| batch.relation == relation).map(|batch| {
             let some = batch.rows > 0;
@@ -167,9 +171,13 @@ fn raise_sequence(sequence: pg_sys::Oid, at_least: i64) -> bool {
         if !pg_sys::ConditionalLockRelationOid(sequence, lock) {
             return false;
         }
-        let last = pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[sequence.into_datum()]);
+        let last =
+            pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[sequence.into_datum()]);
         if last.is_none_or(|last| last < at_least) {
-            pgrx::direct_function_call::<i64>(pg_sys::setval_oid, &[sequence.into_datum(), at_least.into_datum()]);
+            pgrx::direct_function_call::<i64>(
+                pg_sys::setval_oid,
+                &[sequence.into_datum(), at_least.into_datum()],
+            );
         }
         pg_sys::UnlockRelationOid(sequence, lock);
     }
@@ -221,4 +229,3 @@ unsafe extern "C-unwind" fn on_subtransaction(
         _ => {}
     }
 }
-

@@ -34,11 +34,8 @@ impl Zone for ServerZone {
                 self.0,
             )
         };
-        let until = if found == 1 {
-            (boundary - POSTGRES_EPOCH).saturating_mul(MICROS_PER_SECOND)
-        } else {
-            i64::MAX
-        };
+        let until =
+            if found == 1 { (boundary - POSTGRES_EPOCH).saturating_mul(MICROS_PER_SECOND) } else { i64::MAX };
         Span { offset: before as i32, until }
     }
 }
@@ -89,9 +86,10 @@ fn report(error: BucketError) -> ! {
         BucketError::OutOfRange => {
             (PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW, "Timestamps run from 4713 BC to 294276 AD.")
         }
-        BucketError::WidthNotPositive | BucketError::WidthNotWholeDays => {
-            (PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, "Write a width such as '1 hour', '1 day' or '1 month'.")
-        }
+        BucketError::WidthNotPositive | BucketError::WidthNotWholeDays => (
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "Write a width such as '1 hour', '1 day' or '1 month'.",
+        ),
         BucketError::WidthMixed => (
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "Write months alone ('1 month', '1 year'), or days and time ('7 days', '15 minutes').",

@@ -43,7 +43,7 @@ pub fn event_table(relation: pg_sys::Oid) -> EventTable {
     table
 }
 
-/// `strata._event_tables`, as declared in `sql/schema/02_catalog.sql`: table_id 1, relation 2, batch_sequence 3.
+/// `strata._event_tables`, as declared in `sql/schema/02_catalog.sql`: `table_id` 1, `relation` 2, `batch_sequence` 3.
 unsafe fn read_event_table(relation: pg_sys::Oid) -> Option<EventTable> {
     unsafe {
         let ledger = our_table(c"_batches")?;
@@ -59,7 +59,7 @@ unsafe fn read_event_table(relation: pg_sys::Oid) -> Option<EventTable> {
     }
 }
 
-/// Whether `strata._ingest_grants` (table_id 1, role 2) names the role or one it is a member of.
+/// Whether `strata._ingest_grants` (`table_id` 1, `role` 2) names the role or one it is a member of.
 pub unsafe fn is_ingest_granted(relation: pg_sys::Oid, user: pg_sys::Oid) -> bool {
     unsafe {
         let Some(table) = read_event_table(relation) else { return false };
@@ -74,11 +74,12 @@ pub unsafe fn is_ingest_granted(relation: pg_sys::Oid, user: pg_sys::Oid) -> boo
     }
 }
 
-/// `strata._rollups_of(table_id int)`: from `strata._rollups` (rollup_id 1, table_id 2, definition 4, dirty 6).
+/// `strata._rollups_of(table_id int)`: from `strata._rollups` (`rollup_id` 1, `table_id` 2, `definition` 4, `dirty` 6).
 #[pg_extern(sql = false)]
 fn rollups_of(
     table_id: i32,
-) -> TableIterator<'static, (name!(rollup_id, i32), name!(definition, pg_sys::Oid), name!(dirty, pg_sys::Oid))> {
+) -> TableIterator<'static, (name!(rollup_id, i32), name!(definition, pg_sys::Oid), name!(dirty, pg_sys::Oid))>
+{
     // SAFETY: a catalog scan on the backend's main thread, inside a transaction.
     let mut rollups: Vec<_> = unsafe {
         our_table(c"_rollups").map_or_else(Vec::new, |rollups| {
@@ -104,17 +105,16 @@ pub unsafe fn may_insert(relation: pg_sys::Oid, user: pg_sys::Oid) -> bool {
         let insert = pg_sys::ACL_INSERT as pg_sys::AclMode;
         let ok = pg_sys::AclResult::ACLCHECK_OK;
         pg_sys::pg_class_aclcheck(relation, user, insert) == ok
-            || pg_sys::pg_attribute_aclcheck_all(relation, user, insert, pg_sys::AclMaskHow::ACLMASK_ANY) == ok
+            || pg_sys::pg_attribute_aclcheck_all(relation, user, insert, pg_sys::AclMaskHow::ACLMASK_ANY)
+                == ok
     }
 }
 
 /// The owner of a relation; none if it is gone.
 pub unsafe fn owner_of(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
     unsafe {
-        let tuple = pg_sys::SearchSysCache1(
-            pg_sys::SysCacheIdentifier::RELOID as i32,
-            pg_sys::Datum::from(relation),
-        );
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
         if tuple.is_null() {
             return None;
         }
@@ -155,7 +155,8 @@ unsafe fn scan<T>(
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         let rel = pg_sys::table_open(table, lock);
         let no_keys = std::ptr::null_mut();
-        let scan = pg_sys::systable_beginscan(rel, pg_sys::InvalidOid, false, std::ptr::null_mut(), 0, no_keys);
+        let scan =
+            pg_sys::systable_beginscan(rel, pg_sys::InvalidOid, false, std::ptr::null_mut(), 0, no_keys);
         loop {
             let tuple = pg_sys::systable_getnext(scan);
             if tuple.is_null() {

@@ -1,6 +1,9 @@
 //! Row leaves and batch checksums from stored values. Layout and hashing are strata-core's; the statements that bring
 //! each column into its wire form are made in `sql/functions/batches/verify_batches.sql`.
 
+// The calling convention hands arrays over by value.
+#![allow(clippy::needless_pass_by_value)]
+
 use pgrx::prelude::*;
 use strata_core::encoding::{RowHasher, Tag};
 use strata_core::{jsonb, merkle};
@@ -41,9 +44,11 @@ fn type_tag(type_oid: pgrx::pg_sys::Oid) -> Option<i32> {
 fn sorted_root(leaves: pgrx::Array<&[u8]>) -> Vec<u8> {
     let mut hashes: Vec<merkle::Hash> = leaves
         .iter()
-        .map(|leaf| match leaf.map(merkle::Hash::try_from) {
-            Some(Ok(hash)) => hash,
-            _ => error!("a row leaf is not 32 bytes long"),
+        .map(|leaf| {
+            let Some(Ok(hash)) = leaf.map(merkle::Hash::try_from) else {
+                error!("a row leaf is not 32 bytes long")
+            };
+            hash
         })
         .collect();
     merkle::sorted_root(&mut hashes).to_vec()
@@ -61,9 +66,29 @@ fn jsonb_canonical(value: &str) -> Vec<u8> {
 fn tag_of(number: i32) -> Option<Tag> {
     // the tags are dense, 0 (an explicit NULL) to 22
     const TAGS: [Tag; 23] = [
-        Tag::Null, Tag::Bool, Tag::Int2, Tag::Int4, Tag::Int8, Tag::Float4, Tag::Float8, Tag::Numeric, Tag::Text,
-        Tag::Varchar, Tag::Bpchar, Tag::Bytea, Tag::Uuid, Tag::Date, Tag::Time, Tag::Timestamp, Tag::TimestampTz,
-        Tag::TimeTz, Tag::Interval, Tag::Inet, Tag::Cidr, Tag::Json, Tag::Jsonb,
+        Tag::Null,
+        Tag::Bool,
+        Tag::Int2,
+        Tag::Int4,
+        Tag::Int8,
+        Tag::Float4,
+        Tag::Float8,
+        Tag::Numeric,
+        Tag::Text,
+        Tag::Varchar,
+        Tag::Bpchar,
+        Tag::Bytea,
+        Tag::Uuid,
+        Tag::Date,
+        Tag::Time,
+        Tag::Timestamp,
+        Tag::TimestampTz,
+        Tag::TimeTz,
+        Tag::Interval,
+        Tag::Inet,
+        Tag::Cidr,
+        Tag::Json,
+        Tag::Jsonb,
     ];
     usize::try_from(number).ok().and_then(|number| TAGS.get(number).copied())
 }

@@ -77,7 +77,9 @@ fn definition_filter(definition: pg_sys::Oid) -> Option<String> {
 #[pg_extern(sql = false)]
 fn definition_filter_is_mutable(definition: pg_sys::Oid) -> bool {
     // SAFETY: as in `definition_columns`.
-    unsafe { with_query(definition, |query, _| pg_sys::contain_mutable_functions((*(*query).jointree).quals)) }
+    unsafe {
+        with_query(definition, |query, _| pg_sys::contain_mutable_functions((*(*query).jointree).quals))
+    }
 }
 
 unsafe fn describe(entry: *mut pg_sys::TargetEntry, context: *mut pg_sys::List) -> Row {
@@ -142,8 +144,7 @@ unsafe fn with_query<T>(
                 "strata.rollups lists the rollups.",
             );
         }
-        let query: *mut pg_sys::Query =
-            pg_sys::copyObjectImpl(pg_sys::get_view_query(view).cast()).cast();
+        let query: *mut pg_sys::Query = pg_sys::copyObjectImpl(pg_sys::get_view_query(view).cast()).cast();
         refuse_unfoldable(query);
         let (index, source) = source_of(query);
         // Before PostgreSQL 16 a view's range table begins with OLD and NEW.
@@ -189,8 +190,7 @@ unsafe fn source_of(query: *mut pg_sys::Query) -> (i32, pg_sys::Oid) {
             && (*only).type_ == pg_sys::NodeTag::T_RangeTblRef
         {
             let index = (*only.cast::<pg_sys::RangeTblRef>()).rtindex;
-            let entry: *mut pg_sys::RangeTblEntry =
-                pg_sys::list_nth((*query).rtable, index - 1).cast();
+            let entry: *mut pg_sys::RangeTblEntry = pg_sys::list_nth((*query).rtable, index - 1).cast();
             if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION {
                 return (index, (*entry).relid);
             }

@@ -1,8 +1,8 @@
 //! Raising errors of PostgreSQL's own SQLSTATEs. Codes of class ST are raised in SQL, above Rust: the binding layer
 //! knows only the codes PostgreSQL ships with.
 
-use pgrx::prelude::*;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 
 /// Ends the statement with an error. Empty detail or hint are left out.
 pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, detail: &str, hint: &str) -> ! {

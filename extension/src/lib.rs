@@ -1,8 +1,20 @@
 //! What runs inside a PostgreSQL backend. Every function here is declared, documented and granted in `sql/`;
 //! this crate holds what runs per row or needs bytes or parse trees. Never here: SQL of the surface, threads, I/O.
 
+// A backend extension is calls into C: the one member of the workspace where unsafe code is at home.
+#![allow(unsafe_code)]
+// PostgreSQL's headers give constants another sign or width than the parameters they are for, and datums are words.
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_ptr_alignment
+)]
+
 #[cfg(not(panic = "unwind"))]
-compile_error!("pg_strata must be built with panic = \"unwind\": PostgreSQL errors unwind through Rust frames");
+compile_error!(
+    "pg_strata must be built with panic = \"unwind\": PostgreSQL errors unwind through Rust frames"
+);
 
 mod batch;
 mod bucket;

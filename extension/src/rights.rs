@@ -28,7 +28,9 @@ fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
     if !has_right(relation, privilege) {
         let name = catalog::relation_name(relation);
         let (detail, hint) = match privilege {
-            Privilege::Owner => ("It takes ownership of the table.", "Ask its owner, or SET ROLE to the owning role."),
+            Privilege::Owner => {
+                ("It takes ownership of the table.", "Ask its owner, or SET ROLE to the owning role.")
+            }
             Privilege::Ingest => (
                 "It takes ownership of the table, or the right to run ingestion into it.",
                 "Its owner can run: SELECT strata.grant_ingest('<table>', '<role>');",
@@ -78,14 +80,12 @@ fn parse(privilege: &str) -> Privilege {
         "OWNER" => Privilege::Owner,
         "INGEST" => Privilege::Ingest,
         "INSERT" => Privilege::Insert,
-        other => {
-            raise(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("unknown privilege \"{other}\""),
-                "",
-                "Privileges are OWNER, INGEST and INSERT.",
-            )
-        }
+        other => raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("unknown privilege \"{other}\""),
+            "",
+            "Privileges are OWNER, INGEST and INSERT.",
+        ),
     }
 }
 
