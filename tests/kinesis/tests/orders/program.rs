@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kinesis-endpoint");
 
@@ -35,11 +36,14 @@ async fn it_says_where_it_listens_and_ends_when_asked() {
     }
 }
 
-#[test]
-fn it_refuses_what_it_cannot_do() {
+#[tokio::test]
+async fn it_refuses_what_it_cannot_do() {
     for arguments in [["--listen", "0.0.0.0:0"], ["--create-stream", "no-count"], ["--create-stream", "s:0"]]
     {
-        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        // Bounded and ended with the test: a program that does not refuse would serve for ever.
+        let output = tokio::process::Command::new(PROGRAM).args(arguments).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(10), output).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} is not refused")).unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
