@@ -93,20 +93,28 @@ pub fn uuid(text: &str) -> Option<[u8; 16]> {
             }
             at += 1;
         }
-        *slot = (nibble(*bytes.get(at)?)? << 4) | nibble(*bytes.get(at + 1)?)?;
+        let high = NIBBLES[usize::from(*bytes.get(at)?)];
+        let low = NIBBLES[usize::from(*bytes.get(at + 1)?)];
+        if high | low > 15 {
+            return None;
+        }
+        *slot = (high << 4) | low;
         at += 2;
     }
     (at == bytes.len()).then_some(out)
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+/// Value of each hexadecimal digit; 255 for any other byte. Most event rows have a uuid or two.
+const NIBBLES: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value: u8 = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        table[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    table
+};
 
 /// The wire format of `inet`, or of `cidr`, which must have no bits set to the right of its mask.
 pub fn inet(text: &str, cidr: bool, out: &mut Vec<u8>) -> Option<()> {
