@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn entry_rules_do_not_strike_calls() {
         let faults = Faults::default();
-        faults.add(rule(r#"{"kind":"throttle_entries"}"#));
-        assert_eq!(faults.strike(get("a")).unwrap(), Effect::default());
         let put = Target { operation: "PutRecords", ..get("a") };
+        faults.add(rule(r#"{"kind":"throttle_entries"}"#));
+        assert_eq!(faults.strike(put).unwrap(), Effect::default());
         assert!(faults.strikes_entry(put));
         assert!(!faults.strikes_entry(put));
     }

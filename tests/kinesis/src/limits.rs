@@ -82,7 +82,7 @@ impl ReadMeter {
         }
         self.window_bytes += bytes;
         if self.window_bytes > READ_BYTES_PER_SECOND {
-            self.blocked_until_ms = now_ms + (self.window_bytes * 1000 / READ_BYTES_PER_SECOND).max(1000);
+            self.blocked_until_ms = now_ms + self.window_bytes * 1000 / READ_BYTES_PER_SECOND;
         }
     }
 }

@@ -192,10 +192,7 @@ async fn an_iterator_ends_with_its_stream() {
     let subject = Subject::start().await;
     let stream = subject.stream(1).await;
     let iterator = subject.iterator(&stream, &shard_id(0), ShardIteratorType::TrimHorizon).await;
-    subject.client.delete_stream().stream_name(&stream).send().await.unwrap();
-    while subject.client.describe_stream_summary().stream_name(&stream).send().await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    subject.delete(&stream).await;
     let read = subject.client.get_records().shard_iterator(&iterator).send().await;
     subject.check_code("iterator-of-deleted", "ResourceNotFoundException", &read);
 }

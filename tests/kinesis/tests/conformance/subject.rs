@@ -122,6 +122,16 @@ impl Subject {
         }
     }
 
+    /// Deletes a stream and waits until it is gone.
+    pub async fn delete(&self, stream: &str) {
+        self.client.delete_stream().stream_name(stream).send().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.client.describe_stream_summary().stream_name(stream).send().await.is_ok() {
+            assert!(Instant::now() < deadline, "{stream} does not go away");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Puts one record and returns shard id and sequence number.
     pub async fn put(&self, stream: &str, key: &str, data: &[u8]) -> (String, String) {
         let put = self.client.put_record().stream_name(stream).partition_key(key).data(Blob::new(data));
