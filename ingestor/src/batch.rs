@@ -75,6 +75,18 @@ pub struct Batch {
     pub chunks: Vec<Chunk>,
     rows: usize,
     weight: usize,
+    arranged: Option<Arranged>,
+}
+
+/// What a batch's rows come to in a layout: worked out while the writer is busy with the batch before.
+#[derive(Debug)]
+pub struct Arranged {
+    /// Rows that a leaf takes.
+    pub places: Vec<Place>,
+    /// Dead letters for those none takes.
+    pub unplaced: Vec<Refused>,
+    /// Count and root per leaf, if the server refuses no row.
+    pub roots: Vec<LeafRoot>,
 }
 
 /// Place of a row in a batch: chunk and row.
@@ -123,6 +135,7 @@ impl Batch {
         self.rows += chunk.rows.len();
         self.weight += chunk.weight();
         self.chunks.push(chunk);
+        self.arranged = None;
     }
 
     /// Whether there is nothing to write.
@@ -151,7 +164,25 @@ impl Batch {
         self.chunks.retain(|chunk| !chunk.lease.is_lost());
         self.rows = self.chunks.iter().map(|c| c.rows.len()).sum();
         self.weight = self.chunks.iter().map(Chunk::weight).sum();
-        before - self.records()
+        let dropped = before - self.records();
+        if dropped > 0 {
+            self.arranged = None;
+        }
+        dropped
+    }
+
+    /// Arranges the rows, unless that is done.
+    pub fn arrange(&mut self, layout: &Layout) {
+        if self.arranged.is_none() {
+            let (places, unplaced) = self.place(layout);
+            let roots = self.roots(&places, layout);
+            self.arranged = Some(Arranged { places, unplaced, roots });
+        }
+    }
+
+    /// What [`Batch::arrange`] has worked out.
+    pub fn arranged(&self) -> Option<&Arranged> {
+        self.arranged.as_ref()
     }
 
     /// Lowest and highest event time.

@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::types::Micros;
-use crate::batch::{Advance, Batch, Place, Refused};
+use crate::batch::{Advance, Batch, LeafRoot, Place, Refused};
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
@@ -82,11 +82,14 @@ impl Writer {
             .map_err(failed)?;
         let batch_id: i64 = row.get(0);
         batch.stamp(batch_id);
-        let (places, unplaced) = batch.place(layout);
-        let (places, refused) = self.copy_rows(batch, places).await?;
-        let dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
+        batch.arrange(layout);
+        let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
+        let (places, refused) = self.copy_rows(batch, arranged.places.clone()).await?;
+        let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
+        let dead: Vec<Refused> =
+            batch.rejected().chain(arranged.unplaced.iter().cloned()).chain(refused).collect();
         self.add_dead_letters(batch, batch_id, &dead).await?;
-        self.finish_batch(batch, layout, batch_id, &places).await?;
+        self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
         let advances = batch.advances(&places);
         let fenced = self.advance_checkpoints(batch_id, &advances).await?;
         if !fenced.is_empty() {
@@ -145,11 +148,10 @@ impl Writer {
     async fn finish_batch(
         &self,
         batch: &Batch,
-        layout: &Layout,
         batch_id: i64,
         places: &[Place],
+        roots: &[LeafRoot],
     ) -> Result<()> {
-        let roots = batch.roots(places, layout);
         let rows = i64::try_from(places.len()).unwrap_or(i64::MAX);
         let range = batch.range_of(places);
         let (lower, upper) = (range.map(|r| Micros(r.0)), range.map(|r| Micros(r.1)));
