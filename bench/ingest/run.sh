@@ -75,13 +75,19 @@ SQL
     echo "$(calc "$rows / ($ended - $began)") $(calc "$own * 1e6 / $rows") $(calc "($backends) * 1e6 / $rows") $peak" >>"$2"
 }
 
+# by_psql <table> <results>: a line of rows/s, CPU s per million rows of its backend
 by_psql() {
-    local began ended
+    local began ended backend
     began=$(now)
-    sql -c "\\copy $1 ($columns) FROM '$work/rows' WITH (FORMAT binary)" >/dev/null
+    backend=$(sql <<SQL
+SELECT pg_backend_pid() AS pid \\gset
+\\setenv BACKEND :pid
+\\copy $1 ($columns) FROM '$work/rows' WITH (FORMAT binary)
+\\! bash -c '. bench/lib.sh; cpu_seconds \$BACKEND'
+SQL
+)
     ended=$(now)
-    calc "$rows / ($ended - $began)" >>"$2"
-    echo >>"$2"
+    echo "$(calc "$rows / ($ended - $began)") $(calc "$backend * 1e6 / $rows")" >>"$2"
 }
 
 # The rows themselves, in the order they were produced, for psql. This first pass also warms everything up.
@@ -96,14 +102,14 @@ for round in $(seq "$rounds"); do
     fresh clicks && by_sidecar clicks "$work/alone"
     fresh clicks clicks_by_user_day && by_sidecar clicks "$work/rollup"
     [ -z "$(sql -c "SELECT * FROM strata.verify_rollup('clicks_by_user_day')" 2>/dev/null)" ] || die "the rollup is wrong"
-    say "round $round: psql $(tail -n 2 "$work/psql" | head -n 1), sidecar $(tail -n 1 "$work/alone" | cut -d' ' -f1), with rollup $(tail -n 1 "$work/rollup" | cut -d' ' -f1) rows/s"
+    say "round $round: psql $(tail -n 1 "$work/psql" | cut -d' ' -f1), sidecar $(tail -n 1 "$work/alone" | cut -d' ' -f1), with rollup $(tail -n 1 "$work/rollup" | cut -d' ' -f1) rows/s"
 done
 
 column() { awk -v n="$2" 'NF { print $n }' "$work/$1" | median; }
 title "medians of $rounds rounds, $rows rows each"
 psql_rate=$(column psql 1)
 printf '%-28s %12s %8s %18s %22s %10s\n' '' 'rows/s' 'ratio' 'own CPU s/M rows' 'backends CPU s/M rows' 'peak MB'
-printf '%-28s %12.0f %8s\n' 'psql \copy binary' "$psql_rate" 1
+printf '%-28s %12.0f %8s %18s %22.2f\n' 'psql \copy binary' "$psql_rate" 1 '' "$(column psql 2)"
 for run in alone rollup; do
     name='strata ingest'
     [ $run = alone ] || name='strata ingest, one rollup'
