@@ -28,9 +28,12 @@ pub enum JsonbError {
     /// Not JSON (SQLSTATE 22P02).
     #[error("invalid JSON at byte {0}")]
     Syntax(usize),
-    /// `\u0000` (SQLSTATE 22P05) or half of a surrogate pair (SQLSTATE 22P02).
+    /// Half of a surrogate pair (SQLSTATE 22P02).
+    #[error("half of a Unicode surrogate pair at byte {0}")]
+    Surrogate(usize),
+    /// `\u0000`, which text cannot hold (SQLSTATE 22P05).
     #[error("unsupported Unicode escape sequence at byte {0}")]
-    Unicode(usize),
+    Nul(usize),
     /// Arrays and objects nested deeper than [`DEPTH_MAX`] (SQLSTATE 54001).
     #[error("JSON nested too deep at byte {0}")]
     TooDeep(usize),

@@ -264,11 +264,11 @@ fn time_fault(error: TimeError) -> Fault {
 
 fn jsonb_fault(error: &JsonbError) -> Fault {
     let sqlstate = match error {
-        JsonbError::Unicode(_) => "22P05",
+        JsonbError::Nul(_) => "22P05",
         JsonbError::NumberOutOfRange(_) => "22003",
         JsonbError::TooDeep(_) => "54001",
         JsonbError::TooLong => "54000",
-        JsonbError::Syntax(_) => "22P02",
+        JsonbError::Syntax(_) | JsonbError::Surrogate(_) => "22P02",
     };
     Fault::new(sqlstate, error.to_string())
 }

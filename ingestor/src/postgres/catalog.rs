@@ -75,7 +75,10 @@ impl Session {
             }
             Err(error) => return error,
         };
-        Error::usage(format!("\"{relation}\" is not an event table: {existing}"))
+        Error::usage(format!(
+            "\"{relation}\" is not an event table: {existing}; \
+             its owner can run: SELECT strata.create_event_table('{relation}', '<time column>')"
+        ))
     }
 
     /// Names of the event tables this role may see.
@@ -138,8 +141,8 @@ impl Session {
 
     /// Version of the extension.
     pub async fn version(&self) -> Result<String> {
-        let row =
-            self.client.query_one("SELECT strata.version()::text", &[]).await.map_err(|e| self.failed(&e))?;
+        let sql = "SELECT format('%s (%s)', extension_version, flavour) FROM strata.version()";
+        let row = self.client.query_one(sql, &[]).await.map_err(|e| self.failed(&e))?;
         Ok(row.get(0))
     }
 }

@@ -37,6 +37,7 @@ pub struct Writer {
     pub(super) session: Session,
     pub(super) copy: Statement,
     pub(super) relation: String,
+    time_column: String,
     column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
 }
@@ -49,7 +50,8 @@ impl Writer {
             format!("COPY {} ({}, batch_id) FROM STDIN (FORMAT binary)", plan.relation, columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
         let column_ids = plan.columns.iter().map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
-        Ok(Self { session, copy, relation: plan.relation.clone(), column_ids, refused_rows_max })
+        let time_column = plan.columns[plan.time].name.clone();
+        Ok(Self { session, copy, relation: plan.relation.clone(), time_column, column_ids, refused_rows_max })
     }
 
     /// Whether the connection is gone.
@@ -86,8 +88,11 @@ impl Writer {
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
         let (places, refused) = self.copy_rows(batch, arranged.places.clone()).await?;
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
-        let dead: Vec<Refused> =
-            batch.rejected().chain(arranged.unplaced.iter().cloned()).chain(refused).collect();
+        let unplaced = arranged.unplaced.iter().cloned().map(|mut late| {
+            late.reject.column = Some(self.time_column.clone());
+            late
+        });
+        let dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
         self.add_dead_letters(batch, batch_id, &dead).await?;
         self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
         let advances = batch.advances(&places);

@@ -48,16 +48,17 @@ impl Writer<'_> {
         let code = match high {
             0xd800..=0xdbff => match self.code_unit() {
                 Ok(low @ 0xdc00..=0xdfff) => 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00),
-                _ => return Err(JsonbError::Unicode(start)),
+                _ => return Err(JsonbError::Surrogate(start)),
             },
             _ => high,
         };
         match char::from_u32(code) {
-            Some(char) if char != '\0' => {
+            Some('\0') => Err(JsonbError::Nul(start)),
+            Some(char) => {
                 self.out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
                 Ok(())
             }
-            _ => Err(JsonbError::Unicode(start)),
+            None => Err(JsonbError::Surrogate(start)),
         }
     }
 

@@ -8,7 +8,8 @@ const STORED: &str = include_str!("../data/jsonb.tsv");
 fn sqlstates(error: JsonbError) -> &'static [&'static str] {
     match error {
         JsonbError::Syntax(_) => &["22P02"],
-        JsonbError::Unicode(_) => &["22P05", "22P02"],
+        JsonbError::Nul(_) => &["22P05"],
+        JsonbError::Surrogate(_) => &["22P02"],
         JsonbError::NumberOutOfRange(_) => &["22003"],
         JsonbError::TooDeep(_) => &["54001"],
         JsonbError::TooLong => &["54000"],
@@ -55,8 +56,8 @@ fn errors_say_where() {
     for (text, error) in [
         ("[1, x]", JsonbError::Syntax(4)),
         ("[1, 2", JsonbError::Syntax(5)),
-        (r#"["a\u0000"]"#, JsonbError::Unicode(3)),
-        (r#"["a\ud800"]"#, JsonbError::Unicode(3)),
+        (r#"["a\u0000"]"#, JsonbError::Nul(3)),
+        (r#"["a\ud800"]"#, JsonbError::Surrogate(3)),
         ("[1e999999]", JsonbError::NumberOutOfRange(1)),
         ("\"é", JsonbError::Syntax(3)),
     ] {
