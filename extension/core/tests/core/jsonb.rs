@@ -7,9 +7,8 @@ const STORED: &str = include_str!("../data/jsonb.tsv");
 
 fn sqlstates(error: JsonbError) -> &'static [&'static str] {
     match error {
-        JsonbError::Syntax(_) => &["22P02"],
+        JsonbError::Syntax(_) | JsonbError::Surrogate(_) => &["22P02"],
         JsonbError::Nul(_) => &["22P05"],
-        JsonbError::Surrogate(_) => &["22P02"],
         JsonbError::NumberOutOfRange(_) => &["22003"],
         JsonbError::TooDeep(_) => &["54001"],
         JsonbError::TooLong => &["54000"],
