@@ -54,6 +54,8 @@ pub struct Postgres {
     pub connect_timeout_ms: u64,
     /// The server's bound on our silence inside a transaction.
     pub idle_in_transaction_timeout_ms: u64,
+    /// What a commit waits for.
+    pub synchronous_commit: String,
 }
 
 /// Reading of streams.
@@ -225,6 +227,14 @@ impl Config {
         }
         if self.lease.duration_ms < 1_000 {
             return Err(Error::usage("lease.duration_ms must be at least 1000"));
+        }
+        let waits = ["off", "local", "remote_write", "on", "remote_apply"];
+        if !waits.contains(&self.postgres.synchronous_commit.as_str()) {
+            return Err(Error::usage(format!(
+                "postgres.synchronous_commit must be one of {}, not \"{}\"",
+                waits.join(", "),
+                self.postgres.synchronous_commit
+            )));
         }
         if !matches!(self.log.format.as_str(), "auto" | "human" | "json") {
             return Err(Error::usage(format!(

@@ -60,6 +60,7 @@ pub async fn run(
         active: HashSet::new(),
         ending: HashSet::new(),
         caught_up: HashSet::new(),
+        lost: false,
     };
     let interval =
         Duration::from_millis(context.config.kinesis.list_interval_ms).min(context.config.lease_duration());
@@ -67,6 +68,7 @@ pub async fn run(
     let mut look = true;
     while !context.stop.is_stopped() && !reading.chunks.is_closed() {
         if look {
+            reading.lost = false;
             let Some(left) = reading.start_wanted().await? else { break };
             if context.options.until_caught_up
                 && left == 0
@@ -80,7 +82,7 @@ pub async fn run(
             () = context.stop.stopped() => break,
             Some(ended) = reading.readers.join_next() => reading.reader_ended(ended)?,
             Ok(()) = shard_ended.changed() => true,
-            () = tokio::time::sleep(interval) => true,
+            () = tokio::time::sleep(if reading.lost { interval.min(AFTER_LOSS) } else { interval }) => true,
         };
     }
     while let Some(ended) = reading.readers.join_next().await {
@@ -103,7 +105,12 @@ struct Reading {
     ending: HashSet<String>,
     /// Read to the tip, which was to be the end.
     caught_up: HashSet<String>,
+    /// A shard was lost since the last look.
+    lost: bool,
 }
+
+/// How soon shards are looked at again after one was lost.
+const AFTER_LOSS: Duration = Duration::from_millis(500);
 
 impl Reading {
     /// Whether it is time to look for shards again.
@@ -112,12 +119,14 @@ impl Reading {
         self.active.remove(&shard);
         let why = why?;
         tracing::info!(stream = self.stream.name, shard, relation = self.table.plan.relation, why = ?why, "reader ended");
+        self.lost |= why == Why::Lost;
         match why {
             Why::Ended => drop(self.ending.insert(shard)),
             Why::CaughtUp => drop(self.caught_up.insert(shard)),
             Why::Lost | Why::Stopped => {}
         }
-        // A lost shard is looked at again when its new lease may have ended.
+        // A lost shard is looked at again soon: it may be another's, then the claim is refused, or the database may have
+        // lost commits, then it is ours still.
         Ok(why != Why::Lost && self.context.options.until_caught_up)
     }
 

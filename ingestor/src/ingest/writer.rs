@@ -100,7 +100,11 @@ impl Carrier {
             }
             Outcome::Fenced(shards) => {
                 for (stream, shard) in shards {
-                    tracing::warn!(stream, shard, "the shard is another's now");
+                    tracing::warn!(
+                        stream,
+                        shard,
+                        "the shard is another's, or its checkpoint is not where it was left"
+                    );
                     for chunk in &batch.chunks {
                         if chunk.lease.stream == stream && chunk.lease.shard == shard {
                             chunk.lease.lose();

@@ -20,6 +20,7 @@ pub struct Database {
     dsn: Secret,
     connect_timeout: Duration,
     idle_in_transaction_timeout_ms: u64,
+    synchronous_commit: String,
 }
 
 /// One session. Dropping it closes the connection.
@@ -35,6 +36,7 @@ impl Database {
             dsn: config.dsn()?,
             connect_timeout: Duration::from_millis(config.postgres.connect_timeout_ms),
             idle_in_transaction_timeout_ms: config.postgres.idle_in_transaction_timeout_ms,
+            synchronous_commit: config.postgres.synchronous_commit.clone(),
         };
         database.settings()?;
         Ok(database)
@@ -76,9 +78,11 @@ impl Database {
         });
         let session = Session { client };
         let timeout = self.idle_in_transaction_timeout_ms;
+        let commit = &self.synchronous_commit;
         session
             .run(&format!(
-                "SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning"
+                "SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning; \
+                 SET synchronous_commit = {commit}"
             ))
             .await?;
         Ok(session)

@@ -15,7 +15,7 @@ use tokio_postgres::Statement;
 pub enum Outcome {
     /// All in.
     Committed(Written),
-    /// Nothing written: these shards (stream, shard) are another's now.
+    /// Nothing written: these shards (stream, shard) are another's now, or their checkpoint is not where we left it.
     Fenced(Vec<(String, String)>),
 }
 
@@ -185,7 +185,8 @@ impl Writer {
             .map_err(|e| ours(self.session.failed(&e)).while_doing("closing the batch"))
     }
 
-    /// Moves the checkpoints; returns the shards whose epoch is gone.
+    /// Moves the checkpoints; returns the shards that the batch does not follow on: taken by another, or set back
+    /// by a database that lost commits.
     async fn advance_checkpoints(
         &self,
         batch_id: i64,
@@ -194,13 +195,15 @@ impl Writer {
         let streams: Vec<&str> = advances.iter().map(|a| a.lease.stream.as_str()).collect();
         let shards: Vec<&str> = advances.iter().map(|a| a.lease.shard.as_str()).collect();
         let epochs: Vec<i64> = advances.iter().map(|a| a.lease.epoch()).collect();
+        let before: Vec<Option<String>> =
+            advances.iter().map(|a| a.lease.committed().sequence_number).collect();
         let firsts: Vec<Option<&str>> = advances.iter().map(|a| a.first.as_deref()).collect();
         let lasts: Vec<Option<&str>> = advances.iter().map(|a| a.last.as_deref()).collect();
         let arrivals: Vec<Option<Micros>> = advances.iter().map(|a| a.arrived_at.map(Micros)).collect();
         let rows: Vec<i64> = advances.iter().map(|a| a.rows).collect();
         let ended: Vec<bool> = advances.iter().map(|a| a.ended).collect();
         let sql = "SELECT stream, shard \
-                   FROM strata._advance_checkpoints($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   FROM strata._advance_checkpoints($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let rows = self
             .session
             .client
@@ -212,6 +215,7 @@ impl Writer {
                     &streams,
                     &shards,
                     &epochs,
+                    &before,
                     &firsts,
                     &lasts,
                     &arrivals,

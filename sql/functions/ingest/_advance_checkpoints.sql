@@ -1,6 +1,6 @@
 -- The fence and the progress of a streamed batch, last before COMMIT.
 CREATE FUNCTION strata._advance_checkpoints(
-    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[],
+    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[], previous_sequences text[],
     first_sequences text[], last_sequences text[], arrivals timestamptz[], row_counts bigint[], endings boolean[],
     OUT stream text, OUT shard text
 ) RETURNS SETOF record
@@ -8,13 +8,13 @@ CREATE FUNCTION strata._advance_checkpoints(
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT * FROM strata._write_checkpoints(strata._authorize(relation, 'INGEST'), batch_id, streams, shards, epochs,
-        first_sequences, last_sequences, arrivals, row_counts, endings)
+        previous_sequences, first_sequences, last_sequences, arrivals, row_counts, endings)
 $$;
-COMMENT ON FUNCTION strata._advance_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], timestamptz[], bigint[], boolean[]) IS
-'Moves the checkpoints of the shards in a batch and records them as its origins. Returns the shards whose epoch is gone: another worker has taken them, and if there is any, nothing was written and the transaction must be rolled back. Locks checkpoint rows in order.';
+COMMENT ON FUNCTION strata._advance_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], text[], timestamptz[], bigint[], boolean[]) IS
+'Moves the checkpoints of the shards in a batch and records them as its origins. Returns the shards that the batch does not follow on: the epoch is gone because another worker has taken the shard, or the checkpoint is not where the worker left it (previous_sequences, NULL for a new one) because the database lost commits in a crash or a failover. If there is any, nothing was written and the transaction must be rolled back. Locks checkpoint rows in order.';
 
 CREATE FUNCTION strata._write_checkpoints(
-    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[],
+    relation regclass, batch_id bigint, streams text[], shards text[], epochs bigint[], previous_sequences text[],
     first_sequences text[], last_sequences text[], arrivals timestamptz[], row_counts bigint[], endings boolean[],
     OUT stream text, OUT shard text
 ) RETURNS SETOF record
@@ -31,9 +31,10 @@ BEGIN
     FOR NO KEY UPDATE;
     -- a statement of its own, so that it sees what was committed while the locks were waited for
     RETURN QUERY
-    SELECT u.s, u.h FROM unnest(streams, shards, epochs) AS u (s, h, e)
+    SELECT u.s, u.h FROM unnest(streams, shards, epochs, previous_sequences) AS u (s, h, e, previous)
     WHERE NOT EXISTS (SELECT FROM strata._checkpoints c
-                      WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h AND c.epoch = u.e);
+                      WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h AND c.epoch = u.e
+                        AND c.sequence_number IS NOT DISTINCT FROM u.previous);
     IF FOUND THEN
         RETURN;
     END IF;
@@ -52,5 +53,5 @@ BEGIN
                   AND b.xmin = pg_current_xact_id()::xid);
 END
 $$;
-COMMENT ON FUNCTION strata._write_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], timestamptz[], bigint[], boolean[]) IS
+COMMENT ON FUNCTION strata._write_checkpoints(regclass, bigint, text[], text[], bigint[], text[], text[], text[], timestamptz[], bigint[], boolean[]) IS
 'The writing half of _advance_checkpoints.';

@@ -14,11 +14,7 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
-    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _drop_rollup.rollup;
-    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
-        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
-            HINT = 'Call strata.drop_rollup.';
-    END IF;
+    entry := strata._rollup_of(source, rollup);
     -- no writer may be about to mark a group of it
     PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));

@@ -14,11 +14,7 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
-    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _rebuild_rollup.rollup;
-    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
-        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
-            HINT = 'Call strata.rebuild_rollup.';
-    END IF;
+    entry := strata._rollup_of(source, rollup);
     PERFORM strata._require_read_committed('rebuild a rollup');
     PERFORM strata._close_batch(source);
     PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));

@@ -35,11 +35,7 @@ DECLARE
     pending bigint;
 BEGIN
     PERFORM strata._authorized(source, 'INGEST');
-    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _refresh_rollup.rollup;
-    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
-        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
-            HINT = 'Call strata.refresh_rollup.';
-    END IF;
+    entry := strata._rollup_of(source, rollup);
     -- The batch this transaction has open would go into the set while it can still grow.
     PERFORM strata._close_batch(source);
     -- The lock comes in a statement of its own, before the snapshot of the fold.

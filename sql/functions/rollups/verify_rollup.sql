@@ -26,11 +26,7 @@ DECLARE
     outcome jsonb;
 BEGIN
     PERFORM strata._authorized(source, 'INGEST');
-    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _verify_rollup.rollup;
-    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
-        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
-            HINT = 'Call strata.verify_rollup.';
-    END IF;
+    entry := strata._rollup_of(source, rollup);
     lower := greatest(lower, (SELECT t.retained_from FROM strata._event_tables t WHERE t.table_id = entry.table_id));
     SELECT coalesce(string_agg(format('%L, d.%I', d.column_name, d.column_name), ', ' ORDER BY d.ordinal), ''), array_agg(d.column_name)
     INTO keys, key_names

@@ -17,7 +17,7 @@ SELECT partition::oid AS leaf, partition AS leaf_name FROM strata.partitions WHE
 SELECT strata._row_expression(strata._event_table('fed'), ARRAY(SELECT column_id FROM strata._ingest_columns('fed'))) AS leaf_expression \gset
 SELECT strata._sorted_root(array_agg(:leaf_expression)) AS root FROM fed e \gset
 SELECT strata._finish_batch('fed', :batch, 2, min(ts), max(ts), ARRAY(SELECT column_id FROM strata._ingest_columns('fed')), ARRAY[:leaf::oid], '{2}', ARRAY[:'root'::bytea]) FROM fed;
-SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{1}', '{40}', '{49590338271490256608559692538361571095921575989136588898}', ARRAY[now()], '{2}', '{false}');
+SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{1}', '{NULL}', '{40}', '{49590338271490256608559692538361571095921575989136588898}', ARRAY[now()], '{2}', '{false}');
 COMMIT;
 SELECT stream, shard, sequence_number, ended, worker, epoch, rows FROM strata.shards;
 SELECT rows, lower_time < upper_time AS range FROM strata.batches WHERE relation = 'fed'::regclass;
@@ -39,7 +39,11 @@ SELECT * FROM strata.verify_batches('fed', since => now() + interval '1 hour');
 SELECT claimed, epoch, sequence_number FROM strata._claim_shard('fed', 'arn:s', 'shard-0', 'one', 60000, 'TRIM_HORIZON');
 BEGIN;
 SELECT strata.current_batch('fed') AS batch \gset
-SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{1}', '{43}', '{44}', ARRAY[now()], '{0}', '{false}');
+SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{1}', '{49590338271490256608559692538361571095921575989136588898}', '{43}', '{44}', ARRAY[now()], '{0}', '{false}');
+-- nor does one that takes the checkpoint to be elsewhere: commits may have been lost
+SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{2}', '{42}', '{43}', '{44}', ARRAY[now()], '{0}', '{false}');
+SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{2}', '{NULL}', '{43}', '{44}', ARRAY[now()], '{0}', '{false}');
+SELECT * FROM strata._advance_checkpoints('fed', :batch, '{arn:s}', '{shard-0}', '{2}', '{49590338271490256608559692538361571095921575989136588898}', '{43}', '{44}', ARRAY[now()], '{0}', '{false}');
 ROLLBACK;
 SELECT * FROM strata._renew_leases('one', 60000, ARRAY['fed'::regclass], '{arn:s}', '{shard-0}', '{1}');
 SELECT * FROM strata._renew_leases('one', 60000, ARRAY['fed'::regclass], '{arn:s}', '{shard-0}', '{2}');

@@ -69,7 +69,7 @@ BEGIN;
 SELECT strata.current_batch('events') AS batch \gset
 INSERT INTO events (ts, k, v, batch_id) VALUES (now(), 3, 3, :batch);
 SELECT strata._finish_batch('events', :batch, 1, now(), now(), '{1,2,3}', '{}', '{}', '{}');
-SELECT * FROM strata._advance_checkpoints('events', :batch, '{s}', '{0}', '{1}', '{1}', '{9}', ARRAY[now()], '{1}', '{false}');
+SELECT * FROM strata._advance_checkpoints('events', :batch, '{s}', '{0}', '{1}', '{NULL}', '{1}', '{9}', ARRAY[now()], '{1}', '{false}');
 COMMIT;
 SELECT strata.refresh_rollup('events_by_k');
 SELECT * FROM strata.verify_rollup('events_by_k');
@@ -94,7 +94,7 @@ GROUP BY 1;
 SELECT refused(format('DELETE FROM strata.%I', c.relname)) LIKE ANY ('{42501%,55000%}') AS denied, count(*)
 FROM pg_class c WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind = 'v' GROUP BY 1;
 SELECT refused($$SELECT strata._write_batch('events', 1, 1, now(), now(), '{}', '{}', '{}', '{}')$$);
-SELECT refused($$SELECT * FROM strata._write_checkpoints('events', 1, '{s}', '{0}', '{1}', '{1}', '{99}', ARRAY[now()], '{1}', '{false}')$$);
+SELECT refused($$SELECT * FROM strata._write_checkpoints('events', 1, '{s}', '{0}', '{1}', '{9}', '{1}', '{99}', ARRAY[now()], '{1}', '{false}')$$);
 SELECT refused($$SELECT strata._execute_as('postgres', 'SELECT 1')$$);
 SELECT refused($$SELECT strata._raise_sequence('events_batch_id_seq', 100)$$);
 -- every privileged function takes a permit, or changes nothing

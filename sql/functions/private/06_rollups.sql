@@ -28,3 +28,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata._managed(regclass) IS 'The relation itself, if it is an event table of the caller; ST001 or 42501 otherwise.';
+
+-- The permit is for the event table, so the rollup must be one of it.
+CREATE FUNCTION strata._rollup_of(source regclass, rollup regclass) RETURNS strata._rollups
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry strata._rollups;
+BEGIN
+    SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _rollup_of.rollup;
+    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
+            DETAIL = format('It is no rollup of %s.', source), HINT = 'Call the public function, which finds the source by itself.';
+    END IF;
+    RETURN entry;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._rollup_of(regclass, regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._rollup_of(regclass, regclass) IS 'The catalog row of a rollup of this event table; 42501 if it is not one of it.';
