@@ -35,7 +35,12 @@ impl Cluster {
         Self::with(&[]).await
     }
 
-    async fn with(settings: &[&str]) -> Result<Self> {
+    /// One with these settings.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn with(settings: &[&str]) -> Result<Self> {
         let dir = pg(&[&["create"], settings].concat())?;
         let mut cluster = Self { dsn: String::new(), dir };
         let environment = pg(&["env", &cluster.dir])?;

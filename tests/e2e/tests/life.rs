@@ -163,6 +163,41 @@ async fn the_server_is_away() -> Result<()> {
     promises::verified(&client).await
 }
 
+/// Commits that were not on disk yet are gone after a crash, and their checkpoints with them: what they held is read
+/// again, also from the shards that the next batch has nothing of.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_lost_in_a_crash_are_read_again() -> Result<()> {
+    let mut rng = strata_e2e::random("commits_lost_in_a_crash_are_read_again");
+    // Nothing but a commit that waits writes the log out.
+    let cluster =
+        Cluster::with(&["wal_writer_delay=10s", "wal_writer_flush_after=1GB", "autovacuum=off"]).await?;
+    let endpoint = Endpoint::start().await?;
+    endpoint.create_stream("clicks", 4).await?;
+    let client = cluster.connect().await?;
+    client.batch_execute(events::TABLE).await?;
+    let mut told = endpoint.put("clicks", &events::events(1..801, &mut rng)).await?;
+    let sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &["refresh.interval_ms=0"])?;
+    rows(&client, 800).await?;
+    cluster.crash_and_restart()?;
+    let client = cluster.connect().await?;
+    let survived = promises::number(&client, "SELECT count(*) FROM clicks").await?;
+    ensure!(survived < 800, "the crash took nothing back: this shows nothing");
+
+    told.extend(endpoint.put("clicks", &events::events(801..802, &mut rng)).await?);
+    until("the first row after the crash", async || {
+        let come = promises::number(&client, "SELECT count(*) FROM clicks WHERE event_id = 801").await?;
+        Ok((come > 0).then_some(()))
+    })
+    .await?;
+    told.extend(endpoint.put("clicks", &events::events(802..1602, &mut rng)).await?);
+    rows(&client, 1601).await?;
+    ensure!(sidecar.stop().await? == Some(0), "SIGTERM must end it with 0");
+    promises::exactly_once(&client, &told).await?;
+    promises::verified(&client).await?;
+    promises::rollup_is_its_query(&client).await?;
+    promises::checkpoints_at_end(&client, &endpoint.arn("clicks").await?, &told).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_worker_cannot_commit_late() -> Result<()> {
     let mut rng = strata_e2e::random("a_paused_worker_cannot_commit_late");
