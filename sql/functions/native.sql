@@ -1,4 +1,5 @@
--- The functions the library computes. Each has a twin of the same signature in portable/ for hosts without it.
+-- The functions the library computes: the seam at which a flavour for hosts without the library will put SQL of the
+-- same signatures.
 
 CREATE FUNCTION strata.current_batch(relation regclass) RETURNS bigint
     LANGUAGE C STABLE STRICT PARALLEL UNSAFE
