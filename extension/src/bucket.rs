@@ -4,7 +4,9 @@ use std::ffi::CString;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use strata_core::time_bucket::{BucketError, Span, Utc, Width, Zone, time_bucket as bucket_start};
+use strata_core::time_bucket::{
+    BucketError, Span, Utc, Width, Zone, date_bucket, time_bucket as bucket_start, timestamp_bucket,
+};
 
 use crate::errors::raise;
 
@@ -48,8 +50,7 @@ fn time_bucket(
     timezone: Option<&str>,
     origin: Option<TimestampWithTimeZone>,
 ) -> Option<TimestampWithTimeZone> {
-    let (width, ts) = (width?, micros(ts?));
-    let width = Width { months: width.months(), days: width.days(), micros: width.micros() };
+    let (width, ts) = (parts(&width?), micros(ts?));
     let origin = origin.map(micros);
     let result = match timezone.unwrap_or("UTC") {
         "UTC" => bucket_start(width, ts, &Utc, origin),
@@ -59,6 +60,38 @@ fn time_bucket(
         Ok(start) => TimestampWithTimeZone::try_from(start).ok(),
         Err(error) => report(error),
     }
+}
+
+/// `strata.time_bucket(width interval, ts timestamp, origin timestamp) RETURNS timestamp`
+#[pg_extern(sql = false)]
+fn time_bucket_timestamp(
+    width: Option<pgrx::datum::Interval>,
+    ts: Option<Timestamp>,
+    origin: Option<Timestamp>,
+) -> Option<Timestamp> {
+    match timestamp_bucket(parts(&width?), ts?.into(), origin.map(i64::from)) {
+        Ok(start) => Timestamp::try_from(start).ok(),
+        Err(error) => report(error),
+    }
+}
+
+/// `strata.time_bucket(width interval, day date, origin date) RETURNS date`
+#[pg_extern(sql = false)]
+fn time_bucket_date(
+    width: Option<pgrx::datum::Interval>,
+    day: Option<Date>,
+    origin: Option<Date>,
+) -> Option<Date> {
+    let days = |date: Date| -> i32 { date.to_pg_epoch_days() };
+    match date_bucket(parts(&width?), days(day?), origin.map(days)) {
+        // SAFETY: days in range of the type, as core returns them
+        Ok(start) => Some(unsafe { Date::from_pg_epoch_days(start) }),
+        Err(error) => report(error),
+    }
+}
+
+fn parts(width: &pgrx::datum::Interval) -> Width {
+    Width { months: width.months(), days: width.days(), micros: width.micros() }
 }
 
 fn micros(ts: TimestampWithTimeZone) -> i64 {

@@ -24,6 +24,7 @@ mod definition;
 mod errors;
 mod execute;
 mod rights;
+mod uuid_time;
 
 use pgrx::prelude::*;
 

@@ -76,6 +76,37 @@ CREATE FUNCTION strata.time_bucket(width interval, ts timestamptz, timezone text
 COMMENT ON FUNCTION strata.time_bucket(interval, timestamptz, text, timestamptz) IS
 'Start of the bucket of the given width that ts lies in, on calendar boundaries of timezone. Widths of months take no days or time. Buckets are counted from origin; by default Monday 2000-01-03, and 2000-01-01 for widths of months, both local midnight. Always start <= ts, idempotent and monotone, daylight saving changes included; infinite ts come back unchanged. NULL ts or width gives NULL. Errors: 22023 for a width that is not positive or mixes months with days, 22023 for an unknown time zone, 22008 out of range.';
 
+CREATE FUNCTION strata.time_bucket(width interval, ts timestamp, origin timestamp DEFAULT NULL) RETURNS timestamp
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'time_bucket_timestamp_wrapper';
+COMMENT ON FUNCTION strata.time_bucket(interval, timestamp, timestamp) IS
+'Start of the bucket of the given width that a timestamp without time zone lies in: wall-clock time as it stands. Origins, infinities, NULLs and errors as for timestamptz.';
+
+CREATE FUNCTION strata.time_bucket(width interval, day date, origin date DEFAULT NULL) RETURNS date
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'time_bucket_date_wrapper';
+COMMENT ON FUNCTION strata.time_bucket(interval, date, date) IS
+'First day of the bucket of the given width that a date lies in; the width is in whole days or months (22023). Origins, infinities and NULLs as for timestamptz.';
+
+CREATE FUNCTION strata.uuid_time(id uuid) RETURNS timestamptz
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'uuid_time_wrapper';
+COMMENT ON FUNCTION strata.uuid_time(uuid) IS
+'The time in a UUID of version 7, to the millisecond (RFC 9562: the first 48 bits are Unix milliseconds). Of another version it reads the same bits, which then mean nothing.';
+
+CREATE FUNCTION strata._uuid_bound(ts timestamptz, high boolean) RETURNS uuid
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'uuid_bound_wrapper';
+COMMENT ON FUNCTION strata._uuid_bound(timestamptz, boolean) IS
+'The lowest UUID whose time is at or after ts; with high the highest UUID whose time is at or before it.';
+
+CREATE FUNCTION strata.uuid_at(ts timestamptz) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    -- no search_path: inlined, so that a condition on it reaches indexes and partitions
+AS $$ SELECT strata._uuid_bound(ts, false) $$;
+COMMENT ON FUNCTION strata.uuid_at(timestamptz) IS
+'The lowest UUID whose version 7 time is at or after ts: WHERE id >= strata.uuid_at(''2026-11-01'') AND id < strata.uuid_at(''2026-11-02'') reads one day of an event table partitioned by such ids.';
+
 CREATE FUNCTION strata._row_leaf(table_uuid uuid, column_ids int[], tags int[], VARIADIC column_values bytea[]) RETURNS bytea
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'row_leaf_wrapper';

@@ -7,12 +7,20 @@ CREATE TABLE strata._event_tables (
     -- the relation's OID as a number: it differs from relation after dump and restore, which is how a restore shows
     relation_oid oid NOT NULL,
     table_uuid uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    -- timestamptz, timestamp, date or uuid; all times in this catalog are places on its axis (functions/private/02_axis.sql)
+    time_type regtype NOT NULL,
     partition_interval interval NOT NULL,
     premake int NOT NULL,
     retention interval,
+    retention_bytes bigint,
+    -- whether a partition goes only after strata.confirm_archive()
+    archive_required boolean NOT NULL DEFAULT false,
     accept_past interval NOT NULL,
     accept_future interval NOT NULL,
     timezone text NOT NULL,
+    -- new partitions are hash-partitioned once more by this column (an id of strata._columns) into so many
+    subpartition_column int,
+    subpartitions int,
     -- buckets from here on are exact; below it raw rows may be gone and groups are frozen
     retained_from timestamptz NOT NULL DEFAULT '-infinity',
     created_at timestamptz NOT NULL DEFAULT now()

@@ -2,7 +2,9 @@
 CREATE VIEW strata.event_tables AS
 SELECT t.relation,
        strata._time_column(t.relation) AS time_column,
-       t.partition_interval, t.premake, t.retention, t.accept_past, t.accept_future, t.timezone, t.retained_from, t.created_at,
+       t.partition_interval, t.premake, t.retention, t.accept_past, t.accept_future, t.timezone,
+       strata._from_axis(t.time_type, t.timezone, t.retained_from) AS retained_from, t.created_at,
+       t.time_type, strata._subpartition_key(t) AS subpartition_by, t.subpartitions, t.retention_bytes, t.archive_required,
        (SELECT count(*) FROM pg_inherits i WHERE i.inhparent = t.relation) AS partitions
 FROM strata._event_tables t
 JOIN pg_class c ON c.oid = t.relation
@@ -10,7 +12,8 @@ WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSE
 COMMENT ON VIEW strata.event_tables IS 'Event tables with their settings.';
 
 CREATE VIEW strata.partitions AS
-SELECT t.relation, l.partition, l.lower, l.upper,
+SELECT t.relation, l.partition,
+       strata._from_axis(t.time_type, t.timezone, l.lower) AS lower, strata._from_axis(t.time_type, t.timezone, l.upper) AS upper,
        pg_total_relation_size(l.partition) AS bytes,
        CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END AS rows_estimated
 FROM strata._event_tables t
@@ -21,8 +24,8 @@ COMMENT ON VIEW strata.partitions IS 'Partitions of event tables: bounds (lower 
 
 CREATE VIEW strata.batches AS
 SELECT b.batch_id, t.relation, b.created_at, b.row_count AS rows,
-       CASE WHEN isfinite(b.lower_time) THEN b.lower_time END AS lower_time,
-       CASE WHEN isfinite(b.upper_time) THEN b.upper_time END AS upper_time
+       CASE WHEN isfinite(b.lower_time) THEN strata._from_axis(t.time_type, t.timezone, b.lower_time) END AS lower_time,
+       CASE WHEN isfinite(b.upper_time) THEN strata._from_axis(t.time_type, t.timezone, b.upper_time) END AS upper_time
 FROM strata._batches b
 JOIN strata._event_tables t ON t.table_id = b.table_id
 JOIN pg_class c ON c.oid = t.relation

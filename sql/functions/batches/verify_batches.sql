@@ -63,7 +63,7 @@ BEGIN
         END IF;
         outcome := strata._execute_as(strata._owner(relation), format(
             'SELECT jsonb_build_object(''rows'', count(*), ''root'', encode(strata._sorted_root(coalesce(array_agg(l.leaf), ''{}'')), ''hex'')) '
-            'FROM (SELECT %s AS leaf FROM ONLY %s e WHERE e.batch_id = %s) l', row_expression, checked.partition, checked.batch_id))::jsonb;
+            'FROM (SELECT %s AS leaf FROM %s e WHERE e.batch_id = %s) l', row_expression, checked.partition, checked.batch_id))::jsonb;
         rows_checked := rows_checked + (outcome ->> 'rows')::bigint;
         IF (outcome ->> 'rows')::bigint <> checked.row_count THEN
             fault := 'rows';

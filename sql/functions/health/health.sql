@@ -11,7 +11,7 @@ WITH mine AS (
            a.ahead::text AS value, t.premake::text AS threshold,
            format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
     FROM mine t
-    CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM strata._leaves(t.relation) l WHERE l.lower > now()) a
+    CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM strata._leaves(t.relation) l WHERE l.lower > strata._axis_now((SELECT x FROM strata._event_tables x WHERE x.table_id = t.table_id))) a
     UNION ALL
     SELECT 'mark_triggers', t.relation::text, CASE WHEN m.missing > 0 THEN 'critical' ELSE 'ok' END,
            m.missing::text, '0', format('CALL strata.maintain_partitions(%L);', t.relation::text)

@@ -1,16 +1,16 @@
 -- What the sidecar asks of a table it is to feed.
 CREATE FUNCTION strata._ingest_table(
     relation regclass,
-    OUT table_uuid uuid, OUT time_column name, OUT accept_lower timestamptz, OUT accept_upper timestamptz
+    OUT table_uuid uuid, OUT time_column name, OUT time_type oid, OUT accept_lower timestamptz, OUT accept_upper timestamptz
 )
     LANGUAGE sql VOLATILE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM strata._read_ingest_table(strata._authorize(relation, 'INGEST')) $$;
-COMMENT ON FUNCTION strata._ingest_table(regclass) IS 'Identity, time column and accepted window of an event table, for the sidecar.';
+COMMENT ON FUNCTION strata._ingest_table(regclass) IS 'Identity, time column with its type, and accepted window (on the time axis) of an event table, for the sidecar.';
 
 CREATE FUNCTION strata._read_ingest_table(
     relation regclass,
-    OUT table_uuid uuid, OUT time_column name, OUT accept_lower timestamptz, OUT accept_upper timestamptz
+    OUT table_uuid uuid, OUT time_column name, OUT time_type oid, OUT accept_lower timestamptz, OUT accept_upper timestamptz
 )
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -22,6 +22,7 @@ BEGIN
     PERFORM strata._sync_columns(event_table);
     table_uuid := event_table.table_uuid;
     time_column := strata._time_column(relation);
+    time_type := event_table.time_type;
     SELECT w.lower, w.upper INTO accept_lower, accept_upper FROM strata._accepted_window(event_table) w;
 END
 $$;

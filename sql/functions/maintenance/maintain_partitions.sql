@@ -36,7 +36,7 @@ BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._sync_columns(event_table);
-    PERFORM strata._make_partitions(event_table, now(), strata._premade_until(event_table));
+    PERFORM strata._make_partitions(event_table, strata._axis_now(event_table), strata._premade_until(event_table));
     PERFORM strata._align_owners(event_table);
     PERFORM strata._create_mark_triggers(event_table, m.partition), strata._mark_leaf(event_table, m.partition)
     FROM strata._without_mark_triggers(relation) m (partition);
@@ -57,20 +57,23 @@ DECLARE
     bounds record;
     rollup strata._rollups;
     groups text;
+    bucket_type regtype := strata._bucket_type(event_table.time_type);
 BEGIN
     SELECT l.lower, l.upper INTO bounds FROM strata._leaves(event_table.relation) l WHERE l.partition = leaf;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    FOR statement IN SELECT strata._mark_statements(event_table.table_id, leaf, format('SELECT * FROM ONLY %s', leaf), NULL) LOOP
+    FOR statement IN SELECT strata._mark_statements(event_table.table_id, leaf, format('SELECT * FROM %s', leaf), NULL) LOOP
         PERFORM strata._execute_as(strata._owner(event_table.relation), statement);
     END LOOP;
     FOR rollup IN SELECT r.* FROM strata._rollups r JOIN pg_class c ON c.oid = r.storage WHERE r.table_id = event_table.table_id LOOP
         SELECT string_agg(quote_ident(d.column_name), ', ' ORDER BY d.ordinal) INTO groups
         FROM strata._definition_columns(rollup.definition) d WHERE d.aggregate IS NULL;
         PERFORM strata._execute_as(strata._owner(rollup.storage), format(
-            'INSERT INTO %s SELECT %s, 0 FROM %s WHERE bucket >= %L::timestamptz - %L::interval AND bucket < %L::timestamptz',
-            rollup.dirty, groups, rollup.storage, bounds.lower, strata._bucket_span(rollup.bucket, rollup.timezone), bounds.upper));
+            'INSERT INTO %s SELECT %s, 0 FROM %s WHERE bucket >= %s AND bucket < %s',
+            rollup.dirty, groups, rollup.storage,
+            strata._time_at(bucket_type, format('%L::timestamptz - %L::interval', bounds.lower, strata._bucket_span(rollup.bucket, rollup.timezone)), false),
+            strata._time_at(bucket_type, format('%L::timestamptz', bounds.upper), false)));
     END LOOP;
 END
 $$;

@@ -10,20 +10,22 @@ CREATE FUNCTION strata.create_event_table(
     accept_future interval DEFAULT '1 day',
     timezone text DEFAULT 'UTC',
     subpartition_by name DEFAULT NULL,
-    subpartitions int DEFAULT NULL
+    subpartitions int DEFAULT NULL,
+    retention_bytes bigint DEFAULT NULL
 ) RETURNS regclass
     LANGUAGE sql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT strata._create_event_table(strata._authorize(relation, 'OWNER'), time_column, partition_interval, premake, retention,
-        accept_past, accept_future, timezone, subpartition_by, subpartitions)
+        accept_past, accept_future, timezone, subpartition_by, subpartitions, retention_bytes)
 $$;
-COMMENT ON FUNCTION strata.create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int) IS
-'Makes a table an event table: RANGE-partitioned by time_column (timestamptz), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. The table is an empty ordinary one, or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
+COMMENT ON FUNCTION strata.create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
+'Makes a table an event table: RANGE-partitioned by time_column (timestamptz, timestamp, date, or uuid of version 7), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. Columns of timestamp and date are taken for wall-clock time of timezone. With subpartition_by each partition is hash-partitioned once more into so many subpartitions. Partitions go when older than retention, or, oldest first, while the table is larger than retention_bytes. The table is an empty ordinary one, or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
 
 CREATE FUNCTION strata._create_event_table(
     relation regclass, time_column name, partition_interval interval, premake int, retention interval,
-    accept_past interval, accept_future interval, timezone text, subpartition_by name, subpartitions int
+    accept_past interval, accept_future interval, timezone text, subpartition_by name, subpartitions int,
+    retention_bytes bigint
 ) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -35,7 +37,7 @@ DECLARE
     sequence_name text;
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
-    PERFORM strata._check_settings(partition_interval, premake, retention, accept_past, accept_future, timezone, subpartition_by, subpartitions);
+    PERFORM strata._check_settings(partition_interval, premake, retention, accept_past, accept_future, timezone, retention_bytes);
     PERFORM strata._forget_dropped_relations();
     IF EXISTS (SELECT FROM strata._event_tables t WHERE t.relation = target) THEN
         RAISE EXCEPTION USING
@@ -46,6 +48,7 @@ BEGIN
     END IF;
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
     PERFORM strata._check_convertible(relation, time_column);
+    PERFORM strata._check_subpartitions(relation, subpartition_by, subpartitions);
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = target) = 'r' THEN
         target := strata._make_partitioned(relation, time_column);
     END IF;
@@ -53,30 +56,37 @@ BEGIN
     PERFORM strata._drop_triggers(target);
     PERFORM strata._close_batch(target);
     sequence_name := strata._add_batch_column(target);
-    INSERT INTO strata._event_tables (relation, batch_sequence, relation_oid, partition_interval, premake, retention, accept_past, accept_future, timezone)
-    VALUES (target, sequence_name::regclass, target::oid, partition_interval, premake, retention, accept_past, accept_future, timezone)
+    INSERT INTO strata._event_tables (relation, batch_sequence, relation_oid, time_type, partition_interval, premake, retention, retention_bytes,
+        accept_past, accept_future, timezone)
+    VALUES (target, sequence_name::regclass, target::oid,
+        (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = target AND a.attname = time_column),
+        partition_interval, premake, retention, retention_bytes, accept_past, accept_future, timezone)
     RETURNING * INTO event_table;
+    IF event_table.time_type = 'date'::regtype THEN
+        -- raises 22023 for a width that is not in whole days
+        PERFORM strata.time_bucket(partition_interval, current_date);
+    END IF;
     -- only now: the default takes its table from the catalog
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', target, target));
-    PERFORM strata._default_of_leaf(l.partition, target) FROM strata._leaves(target) l;
+    PERFORM strata._default_of_leaf(t.relid, target) FROM pg_partition_tree(target) t WHERE t.level > 0;
     -- rows that are there already stand in batch 1 and below the sequence
     INSERT INTO strata._batches (table_id, batch_id, created_at)
     SELECT event_table.table_id, pg_sequence_last_value(event_table.batch_sequence), clock_timestamp()
     WHERE pg_sequence_last_value(event_table.batch_sequence) IS NOT NULL;
     PERFORM strata._sync_columns(event_table);
+    event_table := strata._set_subpartitions(event_table, subpartition_by, subpartitions);
     PERFORM strata._create_guard(event_table);
-    PERFORM strata._create_mark_triggers(event_table, target);
-    PERFORM strata._create_mark_triggers(event_table, l.partition) FROM strata._leaves(target) l;
-    PERFORM strata._make_partitions(event_table, now(), strata._premade_until(event_table));
+    PERFORM strata._create_mark_triggers(event_table, t.relid) FROM pg_partition_tree(target) t;
+    PERFORM strata._make_partitions(event_table, strata._axis_now(event_table), strata._premade_until(event_table));
     RETURN target;
 END
 $$;
-COMMENT ON FUNCTION strata._create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int) IS
+COMMENT ON FUNCTION strata._create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
 'The writing half of create_event_table.';
 
 CREATE FUNCTION strata._check_settings(
     partition_interval interval, premake int, retention interval, accept_past interval, accept_future interval,
-    timezone text, subpartition_by name, subpartitions int
+    timezone text, retention_bytes bigint
 ) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -84,10 +94,11 @@ AS $$
 DECLARE
     complaint text := CASE
         WHEN partition_interval IS NULL OR premake IS NULL OR accept_past IS NULL OR accept_future IS NULL OR timezone IS NULL
-            THEN 'only retention, subpartition_by and subpartitions may be NULL'
+            THEN 'only retention, retention_bytes, subpartition_by and subpartitions may be NULL'
         WHEN partition_interval < interval '1 minute' THEN format('partition_interval %s is shorter than a minute', partition_interval)
         WHEN premake NOT BETWEEN 0 AND 1000 THEN format('premake %s is not between 0 and 1000', premake)
         WHEN accept_past < interval '0' OR accept_future < interval '0' THEN 'accept_past and accept_future must not be negative'
+        WHEN retention_bytes <= 0 THEN format('retention_bytes %s is not positive', retention_bytes)
         WHEN retention <= interval '0' THEN format('retention %s is not positive', retention)
         WHEN retention IS NOT NULL AND accept_past > retention THEN format('accept_past %s is longer than retention %s', accept_past, retention)
     END;
@@ -95,15 +106,12 @@ BEGIN
     IF complaint IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = complaint,
             HINT = 'For example: partition_interval => ''1 day'', premake => 4, accept_past => ''30 days'', accept_future => ''1 day''.';
-    ELSIF subpartition_by IS NOT NULL OR subpartitions IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = 'hash sub-partitions are not supported yet',
-            HINT = 'Leave subpartition_by and subpartitions out.';
     END IF;
     -- raises 22023 for a width or a time zone it does not know
     PERFORM strata.time_bucket(partition_interval, now(), timezone);
 END
 $$;
-COMMENT ON FUNCTION strata._check_settings(interval, int, interval, interval, interval, text, name, int) IS 'Checks the settings of an event table; 22023.';
+COMMENT ON FUNCTION strata._check_settings(interval, int, interval, interval, interval, text, bigint) IS 'Checks the settings of an event table; 22023.';
 
 -- Returns the sequence that batch ids come from. A table that has been an event table before keeps its ids.
 -- The sequence is not OWNED BY the column, or TRUNCATE … RESTART IDENTITY would give ids out again. The column has no
@@ -166,13 +174,13 @@ CREATE FUNCTION strata._premade_until(event_table strata._event_tables) RETURNS 
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    lower timestamptz := strata._partition_lower(event_table, now());
+    lower timestamptz := strata._partition_lower(event_table, strata._axis_now(event_table));
 BEGIN
     FOR step IN 1 .. event_table.premake LOOP
         lower := strata._partition_upper(event_table, lower);
     END LOOP;
     -- with premake 0 the partition of this moment is the last
-    RETURN greatest(lower, now());
+    RETURN greatest(lower, strata._axis_now(event_table));
 END
 $$;
 COMMENT ON FUNCTION strata._premade_until(strata._event_tables) IS 'An event time in the last partition that premake asks for.';

@@ -15,13 +15,17 @@ DECLARE
     accepted record;
 BEGIN
     PERFORM strata._authorized(relation, 'INSERT');
+    lower := strata._to_axis(event_table, lower);
+    upper := strata._to_axis(event_table, upper);
     SELECT w.lower, w.upper INTO accepted FROM strata._accepted_window(event_table) w;
     IF lower < accepted.lower OR upper > accepted.upper THEN
         RAISE EXCEPTION USING
             ERRCODE = 'ST003',
-            MESSAGE = format('event times from %s to %s lie outside the accepted window of %s', lower, upper, relation),
+            MESSAGE = format('event times from %s to %s lie outside the accepted window of %s',
+                strata._from_axis(event_table.time_type, event_table.timezone, lower), strata._from_axis(event_table.time_type, event_table.timezone, upper), relation),
             DETAIL = format('Partitions are made for %s to %s: accept_past is %s, accept_future %s.',
-                accepted.lower, accepted.upper, event_table.accept_past, event_table.accept_future),
+                strata._from_axis(event_table.time_type, event_table.timezone, accepted.lower),
+                strata._from_axis(event_table.time_type, event_table.timezone, accepted.upper), event_table.accept_past, event_table.accept_future),
             HINT = 'Ask for a range inside the window; rows with other times are not accepted.';
     END IF;
     RETURN strata._make_partitions(event_table, lower, upper);

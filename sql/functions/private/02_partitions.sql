@@ -1,43 +1,63 @@
--- Boundaries and leaves of an event table.
+-- Boundaries and leaves of an event table, all of them on its time axis.
 CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz)
     RETURNS SETOF record
     LANGUAGE sql STABLE STRICT
     SET search_path = pg_catalog, pg_temp
     SET datestyle = 'ISO'
+    SET timezone = 'UTC'
 AS $$
     SELECT i.inhrelid::regclass,
-           CASE m.bound[1] WHEN 'MINVALUE' THEN '-infinity' ELSE btrim(m.bound[1], '''')::timestamptz END,
-           CASE m.bound[2] WHEN 'MAXVALUE' THEN 'infinity' ELSE btrim(m.bound[2], '''')::timestamptz END
+           CASE WHEN m.bound[1] = 'MINVALUE' THEN '-infinity' WHEN p.is_uuid THEN strata.uuid_time(btrim(m.bound[1], '''')::uuid)
+                ELSE btrim(m.bound[1], '''')::timestamptz END,
+           CASE WHEN m.bound[2] = 'MAXVALUE' THEN 'infinity' WHEN p.is_uuid THEN strata.uuid_time(btrim(m.bound[2], '''')::uuid)
+                ELSE btrim(m.bound[2], '''')::timestamptz END
     FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhrelid
+    JOIN LATERAL (SELECT a.atttypid = 'uuid'::regtype AS is_uuid FROM pg_partitioned_table p
+                  JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = relation) p ON true
     CROSS JOIN LATERAL (
         SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \((.+)\) TO \((.+)\)') AS bound
     ) m
     WHERE i.inhparent = relation AND c.relispartition AND NOT i.inhdetachpending AND m.bound IS NOT NULL
+    ORDER BY 2
 $$;
 COMMENT ON FUNCTION strata._leaves(regclass) IS
-'The partitions of an event table with their bounds: lower inclusive, upper exclusive, infinite where unbounded.';
+'The partitions of an event table with their bounds on its axis: lower inclusive, upper exclusive, infinite where unbounded.';
 
-CREATE FUNCTION strata._partition_lower(event_table strata._event_tables, ts timestamptz) RETURNS timestamptz
+CREATE FUNCTION strata._partition_lower(event_table strata._event_tables, place timestamptz) RETURNS timestamptz
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
-AS $$ SELECT strata.time_bucket((event_table).partition_interval, ts, (event_table).timezone) $$;
+AS $$ SELECT strata.time_bucket((event_table).partition_interval, place, strata._axis_zone(event_table)) $$;
 COMMENT ON FUNCTION strata._partition_lower(strata._event_tables, timestamptz) IS
-'Lower bound of the partition that an event time belongs to.';
+'Lower bound of the partition that a place on the axis belongs to.';
+
+-- Days and months are taken on local wall time, where a day is a day whatever the clocks and the session's zone.
+CREATE FUNCTION strata._axis_shift(event_table strata._event_tables, place timestamptz, step interval) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN extract(day FROM step) = 0 AND extract(month FROM step) = 0 AND extract(year FROM step) = 0 THEN place + step
+        ELSE (place AT TIME ZONE strata._axis_zone(event_table) + step) AT TIME ZONE strata._axis_zone(event_table) END
+$$;
+COMMENT ON FUNCTION strata._axis_shift(strata._event_tables, timestamptz, interval) IS
+'A place on the axis moved by an interval of the calendar of the event table''s time zone.';
 
 CREATE FUNCTION strata._partition_upper(event_table strata._event_tables, lower timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- the step is taken on local wall time, where a day is a day whatever the clocks do
-    candidate timestamptz := (lower AT TIME ZONE event_table.timezone + event_table.partition_interval) AT TIME ZONE event_table.timezone;
+    candidate timestamptz := strata._axis_shift(event_table, lower, event_table.partition_interval);
     upper timestamptz := strata._partition_lower(event_table, candidate);
 BEGIN
-    -- around a change of clocks one step can land inside the same bucket
+    -- around a change of clocks a step can land inside the same bucket, or skip a short one
     WHILE upper <= lower LOOP
         candidate := candidate + interval '1 hour';
         upper := strata._partition_lower(event_table, candidate);
+    END LOOP;
+    WHILE strata._partition_lower(event_table, upper - interval '1 microsecond') > lower LOOP
+        upper := strata._partition_lower(event_table, upper - interval '1 microsecond');
     END LOOP;
     RETURN upper;
 END
@@ -45,23 +65,24 @@ $$;
 COMMENT ON FUNCTION strata._partition_upper(strata._event_tables, timestamptz) IS
 'Upper bound, exclusive, of the partition that begins at lower.';
 
+-- As fine as the interval asks, finer where a partition of another interval begins in the middle of one.
 CREATE FUNCTION strata._partition_name(event_table strata._event_tables, lower timestamptz) RETURNS name
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT strata._with_suffix(
         c.relname,
-        to_char(
-            lower AT TIME ZONE (event_table).timezone,
-            CASE
-                WHEN extract(day FROM (event_table).partition_interval) = 0
-                     AND extract(epoch FROM (event_table).partition_interval) >= 28 * 86400 THEN '"_p"YYYY_MM'
-                WHEN extract(epoch FROM (event_table).partition_interval) >= 86400 THEN '"_p"YYYY_MM_DD'
-                WHEN extract(epoch FROM (event_table).partition_interval) >= 60 THEN '"_p"YYYY_MM_DD_HH24MI'
-                ELSE '"_p"YYYY_MM_DD_HH24MISS'
-            END),
+        to_char(l.wall, CASE
+            WHEN extract(second FROM l.wall) <> 0 THEN '"_p"YYYY_MM_DD_HH24MISS'
+            WHEN l.wall <> date_trunc('day', l.wall) OR extract(epoch FROM i.width) < 86400 THEN '"_p"YYYY_MM_DD_HH24MI'
+            WHEN extract(day FROM l.wall) <> 1 OR NOT i.months THEN '"_p"YYYY_MM_DD'
+            WHEN extract(month FROM l.wall) <> 1 OR extract(month FROM i.width) <> 0 THEN '"_p"YYYY_MM'
+            ELSE '"_p"YYYY' END),
         c.relnamespace)
-    FROM pg_class c
+    FROM pg_class c,
+         LATERAL (SELECT lower AT TIME ZONE strata._axis_zone(event_table) AS wall) l,
+         LATERAL (SELECT p.width, p.width >= interval '28 days' AND extract(day FROM p.width) = 0 AND p.width = date_trunc('month', p.width) AS months
+                  FROM (SELECT (event_table).partition_interval) p (width)) i
     WHERE c.oid = (event_table).relation
 $$;
 COMMENT ON FUNCTION strata._partition_name(strata._event_tables, timestamptz) IS
@@ -71,34 +92,45 @@ CREATE FUNCTION strata._accepted_window(event_table strata._event_tables, OUT lo
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT greatest(now() - (event_table).accept_past, (event_table).retained_from), now() + (event_table).accept_future
+    SELECT greatest(strata._axis_shift(event_table, n.place, - (event_table).accept_past), (event_table).retained_from),
+           strata._axis_shift(event_table, n.place, (event_table).accept_future)
+    FROM (SELECT strata._axis_now(event_table) OFFSET 0) AS n (place)
 $$;
 COMMENT ON FUNCTION strata._accepted_window(strata._event_tables) IS
-'Event times for which partitions are made, both ends inclusive.';
+'Places on the axis for which partitions are made, both ends inclusive.';
 
 -- CREATE TABLE and ATTACH rather than PARTITION OF, which would lock the parent against everyone.
 CREATE FUNCTION strata._create_partition(event_table strata._event_tables, lower timestamptz, upper timestamptz) RETURNS regclass
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
-    SET timezone = 'UTC'
-    SET datestyle = 'ISO'
 AS $$
 DECLARE
     owner regrole := strata._owner(event_table.relation);
-    partition text := strata._schema(event_table.relation) || '.' || quote_ident(strata._partition_name(event_table, lower));
+    namespace oid := (SELECT c.relnamespace FROM pg_class c WHERE c.oid = event_table.relation);
+    partition_name name := strata._partition_name(event_table, lower);
+    partition text := strata._schema(event_table.relation) || '.' || quote_ident(partition_name);
+    subpartition text;
+    hash_key name := strata._subpartition_key(event_table);
+    columns text := format('(LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION)', event_table.relation);
 BEGIN
-    PERFORM strata._execute_as(owner, format(
-        'CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION)',
-        partition, event_table.relation));
-    PERFORM strata._execute_as(owner, format(
-        'ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', event_table.relation, partition, lower, upper));
-    PERFORM strata._create_mark_triggers(event_table, partition::regclass);
+    PERFORM strata._execute_as(owner, format('CREATE TABLE %s %s%s', partition, columns, coalesce(' PARTITION BY HASH (' || quote_ident(hash_key) || ')', '')));
+    FOR remainder IN 0 .. CASE WHEN hash_key IS NULL THEN -1 ELSE event_table.subpartitions - 1 END LOOP
+        subpartition := strata._schema(event_table.relation) || '.' || quote_ident(strata._with_suffix(partition_name, '_h' || remainder, namespace));
+        PERFORM strata._execute_as(owner, format('CREATE TABLE %s %s', subpartition, columns));
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES WITH (MODULUS %s, REMAINDER %s)',
+            partition, subpartition, event_table.subpartitions, remainder));
+    END LOOP;
+    -- (a table that is no partition yet is no partition tree either)
+    PERFORM strata._create_mark_triggers(event_table, t.relid)
+    FROM (SELECT partition::regclass UNION SELECT p.relid FROM pg_partition_tree(partition::regclass) p) t (relid);
+    PERFORM strata._execute_as(owner, format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)', event_table.relation, partition,
+        strata._bound_literal(event_table.time_type, lower), strata._bound_literal(event_table.time_type, upper)));
     RETURN partition::regclass;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._create_partition(strata._event_tables, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION strata._create_partition(strata._event_tables, timestamptz, timestamptz) IS
-'Makes one partition, as the event table''s owner.';
+'Makes one partition, with its hash sub-partitions, as the event table''s owner.';
 
 -- The most partitions one call makes: a wrong date must not make thousands.
 CREATE FUNCTION strata._partitions_made_max() RETURNS int
@@ -115,7 +147,8 @@ AS $$
 DECLARE
     step_lower timestamptz := strata._partition_lower(event_table, lower);
     step_upper timestamptz;
-    present tstzmultirange := coalesce(
+    -- below retained_from nothing is made any more
+    present tstzmultirange := tstzmultirange(tstzrange(NULL, event_table.retained_from)) + coalesce(
         (SELECT range_agg(tstzrange(l.lower, l.upper)) FROM strata._leaves(event_table.relation) l), '{}');
     missing tstzrange[] := '{}';
 BEGIN
@@ -153,8 +186,8 @@ BEGIN
     IF lower > upper OR cardinality(strata._missing_partitions(event_table, lower, upper)) = 0 THEN
         RETURN 0;
     END IF;
-    -- one maker at a time per table; the second finds the work done
-    PERFORM FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
+    -- one maker at a time per table; the second finds the work done, or retained_from moved
+    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
     missing := strata._missing_partitions(event_table, lower, upper);
     FOREACH gap IN ARRAY missing LOOP
         PERFORM strata._create_partition(event_table, pg_catalog.lower(gap), pg_catalog.upper(gap));

@@ -11,7 +11,7 @@ CREATE FUNCTION strata._mark_statements(table_id int, target regclass, source te
 AS $$
 DECLARE
     event_table strata._event_tables;
-    time_column text;
+    reference text;
     rollup record;
 BEGIN
     -- triggers restored without the catalog belong to nobody: the id may be another table's by now
@@ -25,16 +25,16 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    time_column := quote_ident(strata._time_column(event_table.relation));
+    reference := 'e.' || quote_ident(strata._time_column(event_table.relation));
     FOR rollup IN
         SELECT r.* FROM strata._rollups_of(event_table.table_id) r
     LOOP
         -- to_regclass looks at the catalog as it is now, pg_class as a query would at the transaction's snapshot
         CONTINUE WHEN to_regclass(rollup.dirty::text) IS NULL OR to_regclass(rollup.definition::text) IS NULL;
         RETURN NEXT (
-            SELECT format('INSERT INTO %s SELECT DISTINCT %s, coalesce(e.batch_id, 0) FROM (%s) e WHERE e.%s >= %L::timestamptz%s',
-                rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), source, time_column,
-                event_table.retained_from,
+            SELECT format('INSERT INTO %s SELECT DISTINCT %s, coalesce(e.batch_id, 0) FROM (%s) e WHERE %s >= %s%s',
+                rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), source, reference,
+                strata._time_at(event_table.time_type, quote_literal(event_table.retained_from) || '::timestamptz', false),
                 coalesce(' AND (' || strata._definition_filter(rollup.definition) || ')', ''))
             FROM strata._definition_columns(rollup.definition) d
             WHERE d.aggregate IS NULL);
@@ -45,9 +45,9 @@ BEGIN
         RETURN NEXT (
             SELECT format(
                 'SELECT strata._amend_batches(%L::regclass, array_agg(a.batch_id), array_agg(a.lower), array_agg(a.upper)) '
-                'FROM (SELECT e.batch_id, min(e.%2$s) AS lower, max(e.%2$s) AS upper FROM (%3$s) e WHERE e.batch_id IS NOT NULL GROUP BY e.batch_id) a '
+                'FROM (SELECT e.batch_id, min(%2$s) AS lower, max(%2$s) AS upper FROM (%3$s) e WHERE e.batch_id IS NOT NULL GROUP BY e.batch_id) a '
                 'HAVING count(*) > 0',
-                event_table.relation, time_column, range_of));
+                event_table.relation, strata._time_value(event_table.time_type, reference), range_of));
     END IF;
 END
 $$;
@@ -238,8 +238,9 @@ DECLARE
     mark text := strata._create_mark_function(event_table)::oid::regproc::text;
 BEGIN
     PERFORM strata._execute_as(owner, format(
-        'CREATE TRIGGER strata_guard AFTER INSERT ON %s FOR EACH ROW WHEN (strata._foreign_row(%L::regclass, NEW.batch_id, NEW.%I)) EXECUTE FUNCTION %s(%L)',
-        event_table.relation, event_table.relation, strata._time_column(event_table.relation), mark, event_table.table_id));
+        'CREATE TRIGGER strata_guard AFTER INSERT ON %s FOR EACH ROW WHEN (strata._foreign_row(%L::regclass, NEW.batch_id, %s)) EXECUTE FUNCTION %s(%L)',
+        event_table.relation, event_table.relation,
+        strata._time_value(event_table.time_type, 'NEW.' || quote_ident(strata._time_column(event_table.relation))), mark, event_table.table_id));
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER strata_guard', event_table.relation));
 END
 $$;

@@ -42,14 +42,15 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = '42703',
             MESSAGE = format('column %I of %s does not exist', time_column, relation),
-            DETAIL = format('Columns of type timestamp with time zone: %s.', coalesce((
+            DETAIL = format('Columns that could be: %s.', coalesce((
                 SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
-                WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'timestamptz'::regtype), 'none')),
+                WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+                  AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'uuid'::regtype)), 'none')),
             HINT = 'Name the column that holds the time of the event.';
-    ELSIF col.atttypid <> 'timestamptz'::regtype THEN
+    ELSIF col.atttypid NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'uuid'::regtype) THEN
         PERFORM strata._refuse_conversion(relation,
-            format('Column %I is of type %s.', time_column, format_type(col.atttypid, col.atttypmod)),
-            format('Run: ALTER TABLE %s ALTER COLUMN %I TYPE timestamptz USING %I AT TIME ZONE ''UTC'';', relation, time_column, time_column));
+            format('Column %I is of type %s; it takes timestamptz, timestamp, date, or uuid (version 7).', time_column, format_type(col.atttypid, col.atttypmod)),
+            format('Run: ALTER TABLE %s ALTER COLUMN %I TYPE timestamptz USING <an expression of it>;', relation, time_column));
     END IF;
     FOR key IN
         SELECT k.conname, k.contype FROM pg_constraint k
@@ -113,7 +114,7 @@ BEGIN
         PERFORM strata._refuse_conversion(relation,
             format('It has a default partition, %s, which blocks detaching and making partitions.', partitioned.partdefid::regclass),
             format('Move its rows out and run: ALTER TABLE %s DETACH PARTITION %s;', relation, partitioned.partdefid::regclass));
-    ELSIF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = relation AND c.relkind <> 'r') THEN
+    ELSIF EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = relation AND c.relkind NOT IN ('r', 'p')) THEN
         PERFORM strata._refuse_conversion(relation, 'Some of its partitions are not ordinary tables.',
             'Event tables have one level of ordinary partitions.');
     END IF;

@@ -99,7 +99,10 @@ DECLARE
     condition text := coalesce(' AND (' || strata._definition_filter(definition) || ')', '');
     span text := quote_literal(strata._bucket_span(rollup.bucket, rollup.timezone)) || '::interval';
     state_row text := format('(SELECT %%s FROM strata._rollup_state WHERE rollup_id = %s)', rollup.rollup_id);
-    retained text := format('%s >= %s', time_column, format(state_row, 'retained_from'));
+    time_type regtype := (SELECT t.time_type FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
+    retained text := format('%s >= %s', time_column, strata._time_at(time_type, format(state_row, 'retained_from'), false));
+    -- groups below are frozen, whatever marks of late changes say
+    live text := 'd.bucket >= ' || strata._time_at(strata._bucket_type(time_type), format(state_row, 'retained_from'), false);
     pending text := format('strata._pending_batches WHERE rollup_id = %s', rollup.rollup_id);
     pending_range text := format('(SELECT %%s FROM strata._pending_range WHERE rollup_id = %s)', rollup.rollup_id);
     dirty text := rollup.dirty::text;
@@ -131,13 +134,17 @@ BEGIN
 
     new_rows := format('SELECT %s, %s FROM %s e WHERE %s%s', aliased_expressions, partials, source, retained, condition);
     recomputed := format(
-        'SELECT %1$s, %2$s FROM (SELECT DISTINCT %3$s FROM %4$s) d '
-        'JOIN %5$s e ON %6$s = d.bucket AND %7$s AND %8$s >= d.bucket AND %8$s <= d.bucket + %9$s '
-        'WHERE %10$s AND %8$s >= (SELECT min(bucket) FROM %4$s) AND %8$s <= (SELECT max(bucket) + %9$s FROM %4$s)%11$s '
+        'SELECT %1$s, %2$s FROM (SELECT DISTINCT %3$s FROM %4$s d WHERE %12$s) d '
+        'JOIN %5$s e ON %6$s = d.bucket AND %7$s AND %8$s >= %13$s AND %8$s <= %14$s '
+        'WHERE %10$s AND %8$s >= %15$s AND %8$s <= %16$s%11$s '
         'GROUP BY %1$s',
         (SELECT string_agg('d.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
          FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL),
-        partials, group_columns, dirty, source, bucket_expression, source_match, time_column, span, retained, condition);
+        partials, group_columns, dirty, source, bucket_expression, source_match, time_column, span, retained, condition, live,
+        strata._time_at_bucket(time_type, 'd.bucket', false),
+        strata._time_at_bucket(time_type, 'd.bucket + ' || span, true),
+        strata._time_at_bucket(time_type, format('(SELECT min(bucket) FROM %s d WHERE %s)', dirty, live), false),
+        strata._time_at_bucket(time_type, format('(SELECT max(bucket) + %s FROM %s d WHERE %s)', span, dirty, live), true));
 
     IF kind = 'view' THEN
         -- storage, what pending batches add, and groups that must be computed anew: each group from one or two of them
@@ -154,16 +161,17 @@ BEGIN
         ) o;
         RETURN format(
             'SELECT %1$s, %2$s FROM ('
-            'SELECT %3$s, %4$s FROM %5$s s WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %7$s) '
+            'SELECT %3$s, %4$s FROM %5$s s WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %17$s AND %7$s) '
             'UNION ALL SELECT %3$s, %4$s FROM (%8$s AND e.batch_id >= %9$s AND e.batch_id = ANY (ARRAY(SELECT batch_id FROM %10$s)) '
-            'AND %11$s >= %12$s AND %11$s <= %13$s GROUP BY %14$s) p WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %15$s) '
+            'AND %11$s >= %12$s AND %11$s <= %13$s GROUP BY %14$s) p WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %17$s AND %15$s) '
             'UNION ALL SELECT %3$s, %4$s FROM (%16$s) r'
             ') u GROUP BY %1$s',
             (SELECT string_agg('u.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
              FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL),
             outputs, group_columns, states, rollup.storage, dirty, storage_match, new_rows,
-            format(pending_range, 'lower_batch'), pending, time_column, format(pending_range, 'lower_time'),
-            format(pending_range, 'upper_time'), group_ordinals, delta_match, recomputed);
+            format(pending_range, 'lower_batch'), pending, time_column,
+            strata._time_at(time_type, format(pending_range, 'lower_time'), false),
+            strata._time_at(time_type, format(pending_range, 'upper_time'), true), group_ordinals, delta_match, recomputed, live);
     END IF;
 
     IF kind = 'unaccounted' THEN
@@ -187,16 +195,15 @@ BEGIN
     RETURN format(
         'WITH %1$s, '
         'drained AS (DELETE FROM %2$s d WHERE d.batch_id <= %3$s OR d.batch_id <@ %4$s OR d.batch_id IN (SELECT batch_id FROM pending)), '
-        'dirty AS MATERIALIZED (SELECT DISTINCT %5$s FROM %2$s), '
+        'dirty AS MATERIALIZED (SELECT DISTINCT %5$s FROM %2$s d WHERE %19$s), '
         'recomputed AS MATERIALIZED (%6$s), '
         'emptied AS (DELETE FROM %7$s s USING dirty d WHERE %8$s AND NOT EXISTS (SELECT FROM recomputed p WHERE %9$s)), '
         'replaced AS (INSERT INTO %7$s AS s (%5$s, %10$s) SELECT %5$s, %10$s FROM recomputed ORDER BY %11$s ON CONFLICT (%12$s) DO UPDATE SET %13$s), '
         'delta AS (SELECT * FROM (%14$s AND e.batch_id >= (SELECT min(batch_id) FROM pending) AND %15$s '
-        'AND %16$s >= (SELECT CASE WHEN bool_or(lower_time IS NULL) THEN ''-infinity'' ELSE min(lower_time) END FROM pending) '
-        'AND %16$s <= (SELECT CASE WHEN bool_or(upper_time IS NULL) THEN ''infinity'' ELSE max(upper_time) END FROM pending) GROUP BY %17$s) p '
+        'AND %16$s >= %20$s AND %16$s <= %21$s GROUP BY %17$s) p '
         'WHERE NOT EXISTS (SELECT FROM dirty d WHERE %9$s)), '
         'folded AS (INSERT INTO %7$s AS s (%5$s, %10$s) SELECT %5$s, %10$s FROM delta ORDER BY %11$s ON CONFLICT (%12$s) DO UPDATE SET %18$s) '
-        '%19$s',
+        '%22$s',
         pending, dirty, horizon, format(state_row, 'folded'), group_columns, recomputed,
         rollup.storage, storage_match, delta_match, states, strata._storage_order(definition), strata._conflict_target(definition),
         (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(definition) s),
@@ -208,6 +215,9 @@ BEGIN
                     WHEN 'min' THEN format('%1$I = least(s.%1$I, EXCLUDED.%1$I)', s.state)
                     ELSE format('%1$I = greatest(s.%1$I, EXCLUDED.%1$I)', s.state) END, ', ')
          FROM strata._rollup_states(definition) s),
+        live,
+        strata._time_at(time_type, '(SELECT CASE WHEN bool_or(lower_time IS NULL) THEN ''-infinity'' ELSE min(lower_time) END FROM pending)', false),
+        strata._time_at(time_type, '(SELECT CASE WHEN bool_or(upper_time IS NULL) THEN ''infinity'' ELSE max(upper_time) END FROM pending)', true),
         outputs);
 END
 $$;

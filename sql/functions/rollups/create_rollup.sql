@@ -74,6 +74,8 @@ CREATE FUNCTION strata._definition_statement(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    reference text := format('%s.%I', source, strata._time_column(source));
+    time_type regtype := (SELECT a.atttypid::regtype FROM pg_attribute a WHERE a.attrelid = source AND a.attname = strata._time_column(source));
     complaint text := CASE
         WHEN bucket IS NULL OR timezone IS NULL THEN 'a rollup needs a bucket width and a time zone'
         WHEN coalesce(cardinality(aggregates), 0) = 0 THEN 'a rollup needs at least one aggregate'
@@ -85,9 +87,20 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = complaint,
             HINT = 'For example: bucket => ''1 day'', group_by => ARRAY[''user_id''], aggregates => ARRAY[''count(*) AS events''].';
     END IF;
+    IF time_type IN ('timestamp'::regtype, 'date'::regtype) AND timezone <> 'UTC' THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('the time column of %s has no time zone to convert from', source),
+            DETAIL = format('Its type is %s: buckets are of the same type, on the wall-clock time as it stands.', format_type(time_type, NULL)),
+            HINT = 'Leave timezone out.';
+    ELSIF time_type = 'date'::regtype THEN
+        PERFORM strata.time_bucket(bucket, current_date);
+    END IF;
     PERFORM strata.time_bucket(bucket, now(), timezone);
-    RETURN format('CREATE VIEW %s AS SELECT strata.time_bucket(%L::interval, %s.%I, %L::text) AS bucket%s, %s FROM %s%s GROUP BY %s',
-        place.definition, bucket, source, strata._time_column(source), timezone,
+    RETURN format('CREATE VIEW %s AS SELECT strata.time_bucket(%L::interval, %s) AS bucket%s, %s FROM %s%s GROUP BY %s',
+        place.definition, bucket,
+        CASE time_type
+            WHEN 'uuid'::regtype THEN format('%s, %L::text', strata._time_value(time_type, reference), timezone)
+            WHEN 'timestamptz'::regtype THEN format('%s, %L::text', reference, timezone)
+            ELSE reference END,
         (SELECT string_agg(', ' || g.key, '' ORDER BY g.position) FROM unnest(group_by) WITH ORDINALITY AS g (key, position)),
         array_to_string(aggregates, ', '), source, ' WHERE ' || filter,
         (SELECT string_agg(n::text, ', ' ORDER BY n) FROM generate_series(1, 1 + coalesce(cardinality(group_by), 0)) AS n));

@@ -31,7 +31,8 @@ CREATE FUNCTION strata._fill_rollup(rollup strata._rollups) RETURNS bigint
 AS $$
 DECLARE
     owner regrole := strata._owner(rollup.storage);
-    retained_from timestamptz := (SELECT t.retained_from FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
+    event_table strata._event_tables := strata._event_table(strata._relation(rollup.table_id));
+    retained_from timestamptz := greatest(event_table.retained_from, rollup.exact_from);
     progress strata._rollup_progress;
     outcome jsonb;
 BEGIN
@@ -40,7 +41,8 @@ BEGIN
     progress := strata._decide_horizon(rollup);
     -- with no horizon every batch of the ledger is pending
     UPDATE strata._rollup_progress p SET horizon = 0 WHERE p.rollup_id = rollup.rollup_id;
-    PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %L::timestamptz', rollup.storage, retained_from));
+    PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
+        strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
     outcome := strata._execute_as(owner, strata._rollup_sql(rollup, 'fill', progress.horizon))::jsonb;
     PERFORM strata._record_progress(rollup, progress, outcome);
     RETURN (outcome ->> 'batches')::bigint;

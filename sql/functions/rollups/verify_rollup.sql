@@ -20,6 +20,8 @@ CREATE FUNCTION strata._verify_rollup(
 AS $$
 DECLARE
     entry strata._rollups;
+    event_table strata._event_tables;
+    bucket_type regtype;
     keys text;
     key_names text[];
     statement text;
@@ -27,7 +29,10 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(source, 'INGEST');
     entry := strata._rollup_of(source, rollup);
-    lower := greatest(lower, (SELECT t.retained_from FROM strata._event_tables t WHERE t.table_id = entry.table_id));
+    event_table := strata._event_table(source);
+    bucket_type := strata._bucket_type(event_table.time_type);
+    lower := greatest(strata._to_axis(event_table, lower), event_table.retained_from, entry.exact_from);
+    upper := strata._to_axis(event_table, upper);
     SELECT coalesce(string_agg(format('%L, d.%I', d.column_name, d.column_name), ', ' ORDER BY d.ordinal), ''), array_agg(d.column_name)
     INTO keys, key_names
     FROM strata._definition_columns(entry.definition) d WHERE d.aggregate IS NULL AND d.ordinal > 1;
@@ -42,12 +47,12 @@ BEGIN
         'SELECT bucket, key, (array_agg(expected) FILTER (WHERE expected IS NOT NULL))[1] AS expected, '
         '(array_agg(found) FILTER (WHERE found IS NOT NULL))[1] AS found FROM difference GROUP BY bucket, key) g), ''[]''))',
         entry.definition,
-        format('bucket >= %L::timestamptz', coalesce(lower, '-infinity')) 
-            || CASE WHEN upper IS NULL THEN '' ELSE format(' AND bucket < %L::timestamptz', upper) END,
+        'bucket >= ' || strata._time_at(bucket_type, quote_literal(coalesce(lower, '-infinity')) || '::timestamptz', false)
+            || coalesce(' AND bucket < ' || strata._time_at(bucket_type, quote_literal(upper) || '::timestamptz', false), ''),
         entry.rollup, keys, 'bucket'::text || coalesce(key_names, '{}'));
     outcome := strata._execute_as(strata._owner(source), statement)::jsonb;
     RAISE NOTICE 'compared % groups of % with their rows', outcome ->> 'groups', rollup;
-    RETURN QUERY SELECT d.bucket, d.key, d.expected, d.found
+    RETURN QUERY SELECT strata._from_axis(event_table.time_type, event_table.timezone, d.bucket), d.key, d.expected, d.found
     FROM jsonb_to_recordset(outcome -> 'difference') AS d (bucket timestamptz, key jsonb, expected jsonb, found jsonb);
 END
 $$;

@@ -92,7 +92,7 @@ DROP ROLE regress_heir;
 
 -- refusals
 SELECT split_part(refused($refused$SELECT strata.create_event_table('plain_events', 'ts', premake => 1)$refused$), E'\n', 1);
-CREATE TABLE refused (id bigint PRIMARY KEY, ts timestamptz NOT NULL, at timestamp);
+CREATE TABLE refused (id bigint PRIMARY KEY, ts timestamptz NOT NULL, at time);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts')$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'at')$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'nothing')$refused$);
@@ -104,7 +104,10 @@ SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', '30 se
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', timezone => 'Mars/Olympus')$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', '1 month 1 day')$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', premake => -1)$refused$);
-SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartitions => 4, subpartition_by => 'id')$refused$);
+SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartitions => 4)$refused$);
+SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartition_by => 'nobody', subpartitions => 4)$refused$);
+ALTER TABLE refused ADD UNIQUE (id, ts);
+SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartition_by => 'at', subpartitions => 4)$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', retention => '1 day')$refused$);
 INSERT INTO refused VALUES (1, now());
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts')$refused$);

@@ -10,7 +10,7 @@ SELECT strata.time_bucket('1 day', NULL) IS NULL, strata.time_bucket(NULL, now()
 SELECT strata.time_bucket('1 hour', '2026-11-22 12:34+00', 'UTC', '2000-01-01 00:15+00');
 -- the hour that comes twice in Berlin
 SELECT strata.time_bucket('2 hours', t, 'Europe/Berlin') FROM generate_series('2025-10-25 22:30+00'::timestamptz, '2025-10-26 03:30+00', '1 hour') t;
-SELECT provolatile, proparallel, proisstrict FROM pg_proc WHERE oid = 'strata.time_bucket'::regproc;
+SELECT provolatile, proparallel, proisstrict FROM pg_proc WHERE oid = 'strata.time_bucket(interval,timestamptz,text,timestamptz)'::regprocedure;
 SELECT refused($refused$SELECT strata.time_bucket('0', now())$refused$);
 SELECT refused($refused$SELECT strata.time_bucket('1 month 1 day', now())$refused$);
 SELECT refused($refused$SELECT strata.time_bucket('1 day', now(), 'Nowhere/Land')$refused$);
