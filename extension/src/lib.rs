@@ -17,10 +17,12 @@ compile_error!(
 );
 
 mod batch;
+mod bounds;
 mod bucket;
 mod catalog;
 mod checksum;
 mod definition;
+mod disk;
 mod errors;
 mod execute;
 mod rights;

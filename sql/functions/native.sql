@@ -31,7 +31,7 @@ CREATE FUNCTION strata._rollups_of(table_id int, OUT rollup_id int, OUT definiti
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'rollups_of_wrapper';
 COMMENT ON FUNCTION strata._rollups_of(int) IS
-'The rollups of an event table as of now, whatever the transaction''s snapshot: a writer of old snapshot must tell a younger rollup of its changes too.';
+'The rollups of an event table that are kept up, as of now, whatever the transaction''s snapshot: a writer of old snapshot must tell a younger rollup of its changes too.';
 
 CREATE FUNCTION strata._definition_filter_is_mutable(definition regclass) RETURNS boolean
     LANGUAGE C STABLE STRICT
@@ -173,3 +173,17 @@ CREATE FUNCTION strata._next_xid() RETURNS xid8
     AS 'MODULE_PATHNAME', 'next_xid_wrapper';
 COMMENT ON FUNCTION strata._next_xid() IS
 'The next transaction id to be given out: every transaction that has one by now is below it.';
+
+CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz)
+    RETURNS SETOF record
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'leaves_wrapper';
+COMMENT ON FUNCTION strata._leaves(regclass) IS
+'The partitions of an event table with their bounds, in order: lower inclusive, upper exclusive, infinite where unbounded. Bounds of type timestamp and date are read as UTC, of type uuid as UUIDv7. No rows for what is not RANGE-partitioned by one column of these types or timestamptz.';
+
+CREATE FUNCTION strata._disk_space(OUT total_bytes bigint, OUT free_bytes bigint) RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT ROWS 1
+    AS 'MODULE_PATHNAME', 'disk_space_wrapper';
+REVOKE ALL ON FUNCTION strata._disk_space() FROM PUBLIC;
+COMMENT ON FUNCTION strata._disk_space() IS
+'Size of the file system that holds the data directory, and what is free of it for PostgreSQL; NULL where that cannot be known. Tablespaces are not looked at.';

@@ -1,29 +1,4 @@
--- Boundaries and leaves of an event table, all of them on its time axis.
-CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz)
-    RETURNS SETOF record
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-    SET datestyle = 'ISO'
-    SET timezone = 'UTC'
-AS $$
-    SELECT i.inhrelid::regclass,
-           CASE WHEN m.bound[1] = 'MINVALUE' THEN '-infinity' WHEN p.is_uuid THEN strata.uuid_time(btrim(m.bound[1], '''')::uuid)
-                ELSE btrim(m.bound[1], '''')::timestamptz END,
-           CASE WHEN m.bound[2] = 'MAXVALUE' THEN 'infinity' WHEN p.is_uuid THEN strata.uuid_time(btrim(m.bound[2], '''')::uuid)
-                ELSE btrim(m.bound[2], '''')::timestamptz END
-    FROM pg_inherits i
-    JOIN pg_class c ON c.oid = i.inhrelid
-    JOIN LATERAL (SELECT a.atttypid = 'uuid'::regtype AS is_uuid FROM pg_partitioned_table p
-                  JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = relation) p ON true
-    CROSS JOIN LATERAL (
-        SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \((.+)\) TO \((.+)\)') AS bound
-    ) m
-    WHERE i.inhparent = relation AND c.relispartition AND NOT i.inhdetachpending AND m.bound IS NOT NULL
-    ORDER BY 2
-$$;
-COMMENT ON FUNCTION strata._leaves(regclass) IS
-'The partitions of an event table with their bounds on its axis: lower inclusive, upper exclusive, infinite where unbounded.';
-
+-- Boundaries of an event table's partitions.
 CREATE FUNCTION strata._partition_lower(event_table strata._event_tables, place timestamptz) RETURNS timestamptz
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
