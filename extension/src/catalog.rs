@@ -74,7 +74,8 @@ pub unsafe fn is_ingest_granted(relation: pg_sys::Oid, user: pg_sys::Oid) -> boo
     }
 }
 
-/// `strata._rollups_of(table_id int)`: from `strata._rollups` (`rollup_id` 1, `table_id` 2, `definition` 4, `dirty` 6).
+/// `strata._rollups_of(table_id int)`: from `strata._rollups` (`rollup_id` 1, `table_id` 2, `definition` 4, `dirty` 6,
+/// `suspended_at` 7).
 #[pg_extern(sql = false)]
 fn rollups_of(
     table_id: i32,
@@ -84,7 +85,8 @@ fn rollups_of(
     let mut rollups: Vec<_> = unsafe {
         our_table(c"_rollups").map_or_else(Vec::new, |rollups| {
             scan(rollups, |tuple, descriptor| {
-                (attribute(tuple, 2, descriptor).value() as i32 == table_id).then(|| {
+                let mine = attribute(tuple, 2, descriptor).value() as i32 == table_id;
+                (mine && is_null(tuple, 7, descriptor)).then(|| {
                     (
                         attribute(tuple, 1, descriptor).value() as i32,
                         oid_attribute(tuple, 4, descriptor),
@@ -172,6 +174,14 @@ unsafe fn scan<T>(
 
 unsafe fn oid_attribute(tuple: pg_sys::HeapTuple, number: i32, descriptor: pg_sys::TupleDesc) -> pg_sys::Oid {
     unsafe { pg_sys::Oid::from(attribute(tuple, number, descriptor).value() as u32) }
+}
+
+unsafe fn is_null(tuple: pg_sys::HeapTuple, number: i32, descriptor: pg_sys::TupleDesc) -> bool {
+    unsafe {
+        let mut is_null = false;
+        pg_sys::heap_getattr(tuple, number, descriptor, &mut is_null);
+        is_null
+    }
 }
 
 unsafe fn attribute(tuple: pg_sys::HeapTuple, number: i32, descriptor: pg_sys::TupleDesc) -> pg_sys::Datum {

@@ -44,3 +44,24 @@ CREATE TABLE strata._amended_batches (
     amended_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._amended_batches (table_id, batch_id);
+
+-- What pruning has left of batches that every rollup has folded: one row an hour.
+CREATE TABLE strata._merged_batches (
+    table_id int NOT NULL,
+    hour timestamptz NOT NULL,
+    lower_batch bigint NOT NULL,
+    upper_batch bigint NOT NULL,
+    batches bigint NOT NULL,
+    PRIMARY KEY (table_id, hour)
+);
+
+-- How far the ledger may be pruned: a horizon of its own, for tables that have no rollup.
+CREATE TABLE strata._ledger_progress (
+    table_id int PRIMARY KEY REFERENCES strata._event_tables ON DELETE CASCADE,
+    horizon bigint NOT NULL DEFAULT 0,
+    candidate bigint,
+    candidate_xid xid8,
+    system_identifier bigint,
+    -- no batch at or below is left but streamed ones
+    pruned_through bigint NOT NULL DEFAULT 0
+);

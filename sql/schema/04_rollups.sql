@@ -6,13 +6,13 @@ CREATE TABLE strata._rollups (
     definition regclass NOT NULL,
     storage regclass NOT NULL,
     dirty regclass NOT NULL,
+    -- since when the rollup is not kept up (suspend_rollup); the native library reads the first seven columns by position
+    suspended_at timestamptz,
     bucket interval NOT NULL,
     timezone text NOT NULL,
     retention interval,
     -- buckets from here on are exact, if that is later than the table's retained_from
     exact_from timestamptz NOT NULL DEFAULT '-infinity',
-    -- since when the rollup is not kept up (suspend_rollup)
-    suspended_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._rollups (table_id);

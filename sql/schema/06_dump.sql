@@ -8,6 +8,8 @@ SELECT pg_extension_config_dump('strata._batches', 'WHERE table_id IN (SELECT ta
 SELECT pg_extension_config_dump('strata._batch_origins', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
 SELECT pg_extension_config_dump('strata._batch_checksums', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
 SELECT pg_extension_config_dump('strata._amended_batches', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
+SELECT pg_extension_config_dump('strata._merged_batches', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
+SELECT pg_extension_config_dump('strata._ledger_progress', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
 SELECT pg_extension_config_dump('strata._rollups', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = rollup)');
 SELECT pg_extension_config_dump('strata._rollups_rollup_id_seq', '');
 SELECT pg_extension_config_dump('strata._rollup_progress', 'WHERE rollup_id IN (SELECT rollup_id FROM strata._rollups JOIN pg_catalog.pg_class ON oid = rollup)');

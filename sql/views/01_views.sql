@@ -14,13 +14,27 @@ COMMENT ON VIEW strata.event_tables IS 'Event tables with their settings.';
 CREATE VIEW strata.partitions AS
 SELECT t.relation, l.partition,
        strata._from_axis(t.time_type, t.timezone, l.lower) AS lower, strata._from_axis(t.time_type, t.timezone, l.upper) AS upper,
-       pg_total_relation_size(l.partition) AS bytes,
-       CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END AS rows_estimated
+       strata._partition_bytes(l.partition) AS bytes,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows_estimated,
+       CASE
+           WHEN strata._is_sealed(l.partition) THEN 'sealed'
+           WHEN l.lower > w.present THEN 'ahead'
+           WHEN l.upper <= w.lower THEN 'closed'
+           ELSE 'open'
+       END AS state,
+       p.pending_batches
 FROM strata._event_tables t
+CROSS JOIN LATERAL (SELECT a.lower, strata._axis_now(t) AS present FROM strata._accepted_window(t) a OFFSET 0) w
 CROSS JOIN LATERAL strata._leaves(t.relation) l
 JOIN pg_class c ON c.oid = l.partition
+LEFT JOIN LATERAL (
+    SELECT count(DISTINCT b.batch_id) AS pending_batches
+    FROM strata._rollups r JOIN strata._pending_batches b ON b.rollup_id = r.rollup_id
+    WHERE r.table_id = t.table_id AND r.suspended_at IS NULL
+      AND COALESCE(b.lower_time, '-infinity') < l.upper AND COALESCE(b.upper_time, 'infinity') >= l.lower
+) p ON true
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INSERT');
-COMMENT ON VIEW strata.partitions IS 'Partitions of event tables: bounds (lower inclusive, upper exclusive), size with indexes in bytes, rows as last estimated by ANALYZE.';
+COMMENT ON VIEW strata.partitions IS 'Partitions of event tables: bounds (lower inclusive, upper exclusive), size with indexes and sub-partitions in bytes, rows as last estimated by ANALYZE, state (ahead: begins in the future; open: takes rows of the accepted window; closed: older than that; sealed: past retention and unwritable), and how many batches not yet folded into some rollup may have rows in it.';
 
 CREATE VIEW strata.batches AS
 SELECT b.batch_id, t.relation, b.created_at, b.row_count AS rows,
@@ -48,7 +62,8 @@ SELECT r.rollup, t.relation AS source, r.bucket, r.timezone, r.retention,
              WHERE d.aggregate IS NOT NULL ORDER BY d.ordinal) AS aggregates,
        s.batches AS pending_batches, s.rows AS pending_rows,
        COALESCE(now() - s.oldest, '0') AS staleness,
-       p.refreshed_at, p.batches_folded, r.storage, r.created_at
+       p.refreshed_at, p.batches_folded, r.storage, r.created_at,
+       CASE WHEN isfinite(r.exact_from) THEN strata._from_axis(t.time_type, t.timezone, r.exact_from) END AS exact_from, r.suspended_at
 FROM strata._rollups r
 JOIN strata._event_tables t ON t.table_id = r.table_id
 JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id
@@ -60,7 +75,7 @@ CROSS JOIN LATERAL (
       AND NOT b.batch_id <@ p.folded
 ) s
 WHERE has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong.';
+COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended.';
 
 CREATE VIEW strata.shards AS
 SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows
@@ -82,3 +97,18 @@ COMMENT ON VIEW strata.dead_letters IS 'Records that could not become rows: reas
 
 GRANT SELECT ON strata.event_tables, strata.partitions, strata.batches, strata.batch_origins, strata.rollups, strata.shards,
     strata.dead_letters TO PUBLIC;
+
+CREATE VIEW strata.merged_batches AS
+SELECT t.relation, m.hour, m.lower_batch, m.upper_batch, m.batches
+FROM strata._merged_batches m
+JOIN strata._event_tables t ON t.table_id = m.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+COMMENT ON VIEW strata.merged_batches IS 'What is left of batches that came in through the column default and that every rollup has folded: one row per hour of their creation, lowest and highest id, and how many.';
+
+CREATE VIEW strata.retention_log AS
+SELECT l.at, l.relation, l.action, l.partition, l.lower_time AS lower, l.upper_time AS upper, l.bytes, l.rows_estimated, l.reason, l.role
+FROM strata._retention_log l
+LEFT JOIN pg_class c ON c.oid = to_regclass(l.relation)
+WHERE pg_has_role(current_user, 'pg_read_all_data', 'MEMBER') OR has_table_privilege(c.oid, 'SELECT') OR l.role = current_user;
+COMMENT ON VIEW strata.retention_log IS 'What retention did: partitions sealed, retained_from moved (frozen), partitions dropped with size and estimated rows, archives confirmed, and gates overridden with the reason and the role.';

@@ -1,58 +1,195 @@
--- One row per check: what an operator must know, each with what to type.
+-- One row per check: what an operator must know, each with what to type. In families, which strata.health unites.
+-- Not granted to anyone: strata.health reads them with its owner's rights.
+
+CREATE VIEW strata._health_tables AS
+SELECT t.*, strata._axis_now(t) AS present, w.lower AS window_lower, w.upper AS window_upper, n.leaves, n.lowest, n.highest
+FROM strata._event_tables t
+JOIN pg_class c ON c.oid = t.relation
+CROSS JOIN LATERAL (SELECT a.lower, a.upper FROM strata._accepted_window(t) a OFFSET 0) w
+CROSS JOIN LATERAL (SELECT count(*) AS leaves, min(l.lower) AS lowest, max(l.upper) AS highest FROM strata._leaves(t.relation) l) n
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+COMMENT ON VIEW strata._health_tables IS 'The event tables that health speaks of to the reader.';
+
+CREATE VIEW strata._health_partitions AS
+SELECT 'partitions_ahead' AS check_name, t.relation::text AS object,
+       CASE WHEN a.ahead < 1 AND t.premake > 0 THEN 'critical' WHEN a.ahead < t.premake THEN 'warn' ELSE 'ok' END AS status,
+       a.ahead::text AS value, t.premake::text AS threshold,
+       format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
+FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM strata._leaves(t.relation) l WHERE l.lower > t.present) a
+UNION ALL
+-- between partitions that are there, inside the accepted window: a row with such a time has no partition
+SELECT 'partition_gaps', t.relation::text, CASE WHEN g.gaps > 0 THEN 'warn' ELSE 'ok' END, g.gaps::text, '0',
+       format('SELECT strata.ensure_partitions(%L, %L, %L);', t.relation::text,
+           strata._from_axis(t.time_type, t.timezone, g.lower), strata._from_axis(t.time_type, t.timezone, g.upper))
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT count(*) AS gaps, greatest(min(s.previous), t.window_lower) AS lower, least(max(s.lower), t.window_upper) AS upper
+    FROM (SELECT l.lower, lag(l.upper) OVER (ORDER BY l.lower) AS previous FROM strata._leaves(t.relation) l) s
+    WHERE s.previous < s.lower AND s.lower > t.window_lower AND s.previous < t.window_upper
+) g
+UNION ALL
+SELECT 'default_partition', t.relation::text, CASE WHEN p.partdefid <> 0 THEN 'critical' ELSE 'ok' END,
+       CASE WHEN p.partdefid <> 0 THEN p.partdefid::regclass::text END, 'none',
+       format('ALTER TABLE %s DETACH PARTITION %s;', t.relation, p.partdefid::regclass)
+FROM strata._health_tables t JOIN pg_partitioned_table p ON p.partrelid = t.relation
+UNION ALL
+SELECT 'detach_pending', t.relation::text, CASE WHEN d.pending IS NOT NULL THEN 'warn' ELSE 'ok' END, d.pending::text, 'none',
+       format('ALTER TABLE %s DETACH PARTITION %s FINALIZE;', t.relation, d.pending)
+FROM strata._health_tables t
+LEFT JOIN LATERAL (SELECT i.inhrelid::regclass AS pending FROM pg_inherits i WHERE i.inhparent = t.relation AND i.inhdetachpending) d ON true
+UNION ALL
+-- rows in a partition that came back below retained_from are in no rollup
+SELECT 'thawed_partitions', t.relation::text, CASE WHEN f.thawed > 0 THEN 'warn' ELSE 'ok' END, f.thawed::text, '0',
+       format('ALTER TABLE %s DETACH PARTITION %s;', t.relation, f.example)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT count(*) AS thawed, min(l.partition::text) AS example FROM strata._leaves(t.relation) l
+    WHERE l.upper <= t.retained_from AND NOT strata._is_sealed(l.partition)
+) f
+UNION ALL
+-- a crash empties an unlogged table; a foreign table has no triggers of ours
+SELECT 'partition_kinds', t.relation::text, CASE WHEN k.strange > 0 THEN 'critical' ELSE 'ok' END, k.strange::text, '0',
+       CASE WHEN k.unlogged IS NOT NULL THEN format('ALTER TABLE %s SET LOGGED;', k.unlogged) ELSE format('ALTER TABLE %s DETACH PARTITION %s;', t.relation, k.foreign_one) END
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT count(*) AS strange, min(c.oid::regclass::text) FILTER (WHERE c.relpersistence = 'u') AS unlogged,
+           min(c.oid::regclass::text) FILTER (WHERE c.relkind = 'f') AS foreign_one
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = t.relation AND (c.relpersistence = 'u' OR c.relkind = 'f')
+) k
+UNION ALL
+SELECT 'rows_near_window', t.relation::text, CASE WHEN n.near THEN 'warn' ELSE 'ok' END,
+       format('%s to %s', strata._from_axis(t.time_type, t.timezone, n.lowest), strata._from_axis(t.time_type, t.timezone, n.highest)),
+       format('%s to %s', strata._from_axis(t.time_type, t.timezone, t.window_lower), strata._from_axis(t.time_type, t.timezone, t.window_upper)),
+       format('SELECT strata.alter_event_table(%L, accept_past => %L, accept_future => %L);', t.relation::text, t.accept_past * 2, t.accept_future * 2)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    -- within a tenth of the window's ends, among the last thousand batches
+    SELECT coalesce(min(b.lower_time) < t.window_lower + (t.present - t.window_lower) * 0.1
+                 OR max(b.upper_time) > t.window_upper - (t.window_upper - t.present) * 0.1, false) AS near,
+           min(b.lower_time) AS lowest, max(b.upper_time) AS highest
+    FROM (SELECT nullif(b.lower_time, 'infinity') AS lower_time, nullif(b.upper_time, '-infinity') AS upper_time FROM strata._batches b
+          WHERE b.table_id = t.table_id AND b.created_at > (now() - '1 day'::interval) ORDER BY b.batch_id DESC LIMIT 1000) b
+) n;
+COMMENT ON VIEW strata._health_partitions IS 'Checks of the partitions of event tables.';
+
+CREATE VIEW strata._health_catalog AS
+SELECT 'mark_triggers' AS check_name, t.relation::text AS object, CASE WHEN m.missing > 0 THEN 'critical' ELSE 'ok' END AS status,
+       m.missing::text AS value, '0' AS threshold, format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
+FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT count(*) AS missing FROM strata._without_mark_triggers(t.relation)) m
+UNION ALL
+SELECT 'guard_trigger', t.relation::text,
+       CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'strata_guard' AND g.tgenabled = 'A')
+                 AND g.weak = 0 THEN 'ok' ELSE 'critical' END,
+       g.weak::text, '0', format('ALTER TABLE %s ENABLE ALWAYS TRIGGER strata_guard;', t.relation)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT count(*) AS weak FROM pg_inherits i JOIN pg_trigger g ON g.tgrelid = i.inhrelid
+    WHERE i.inhparent = t.relation AND g.tgname = 'strata_guard' AND g.tgenabled <> 'A'
+) g
+UNION ALL
+SELECT 'batch_defaults', t.relation::text, CASE WHEN d.lacking IS NOT NULL THEN 'critical' ELSE 'ok' END, d.lacking, 'none',
+       format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass);', d.lacking, t.relation::text)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT min(p.relid::text) AS lacking FROM (SELECT t.relation::oid AS relid UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = t.relation) p
+    WHERE NOT EXISTS (SELECT FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+                      WHERE f.adrelid = p.relid AND a.attname = 'batch_id')
+) d
+UNION ALL
+SELECT 'owners', t.relation::text, CASE WHEN o.strays > 0 THEN 'critical' ELSE 'ok' END,
+       o.strays::text, '0', format('CALL strata.maintain_partitions(%L);', t.relation::text)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT count(*) AS strays FROM strata._strays(t.relation)) o
+UNION ALL
+SELECT 'batch_sequence', t.relation::text,
+       CASE WHEN s.seqcache IS NULL OR s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1 OR h.behind THEN 'critical' ELSE 'ok' END,
+       CASE WHEN s.seqcache IS NULL THEN 'missing' ELSE format('cache %s, increment %s, last value %s', s.seqcache, s.seqincrement, h.last_value) END,
+       format('cache 1, increment 1, at least %s', h.highest),
+       CASE WHEN s.seqcache IS NULL THEN format('SELECT strata.release_event_table(%1$L); SELECT strata.create_event_table(%1$L, %2$L);', t.relation::text, strata._time_column(t.relation))
+            WHEN h.behind THEN format('SELECT setval(%L, %s);', t.batch_sequence::text, h.highest)
+            ELSE format('ALTER SEQUENCE %s CACHE 1 INCREMENT 1 NO CYCLE;', t.batch_sequence) END
+FROM strata._health_tables t
+LEFT JOIN pg_sequence s ON s.seqrelid = t.batch_sequence
+CROSS JOIN LATERAL (
+    SELECT m.highest, l.last_value, m.highest > l.last_value AS behind
+    FROM (SELECT coalesce((SELECT max(b.batch_id) FROM strata._batches b WHERE b.table_id = t.table_id), 0) AS highest OFFSET 0) m,
+         LATERAL (SELECT coalesce((SELECT pg_sequence_last_value(q.oid) FROM pg_class q WHERE q.oid = t.batch_sequence AND q.relkind = 'S'), 0) AS last_value OFFSET 0) l
+) h
+UNION ALL
+-- an index of the table that is not valid lacks its part on some partition
+SELECT 'indexes', t.relation::text, CASE WHEN x.faults > 0 THEN 'warn' ELSE 'ok' END, x.faults::text, '0',
+       CASE WHEN x.invalid IS NOT NULL THEN format('DROP INDEX %s; -- and create it again on the table, not ONLY on it', x.invalid)
+            ELSE format('CREATE INDEX ON %s USING brin (batch_id) WITH (pages_per_range = 16, autosummarize = on);', t.relation) END
+FROM strata._health_tables t
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE NOT i.indisvalid) + CASE WHEN count(*) FILTER (WHERE i.indkey[0] = b.attnum AND i.indisvalid) = 0 THEN 1 ELSE 0 END AS faults,
+           min(i.indexrelid::regclass::text) FILTER (WHERE NOT i.indisvalid) AS invalid
+    FROM pg_attribute b LEFT JOIN pg_index i ON i.indrelid = b.attrelid
+    WHERE b.attrelid = t.relation AND b.attname = 'batch_id' AND NOT b.attisdropped
+) x
+UNION ALL
+SELECT 'ledger', t.relation::text, CASE WHEN l.unpruned > 1000000 THEN 'warn' ELSE 'ok' END, l.unpruned::text, '1000000',
+       format('CALL strata.maintain_partitions(%L);', t.relation::text)
+FROM strata._health_tables t
+-- the width of the ids not yet looked at, not a count of a long ledger
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(b.batch_id), 0) - coalesce((SELECT p.pruned_through FROM strata._ledger_progress p WHERE p.table_id = t.table_id), 0) AS unpruned
+    FROM strata._batches b WHERE b.table_id = t.table_id
+) l;
+COMMENT ON VIEW strata._health_catalog IS 'Checks that event tables are as the catalog says.';
+
+-- What holds retention back is asked for by those who may maintain the table.
+CREATE VIEW strata._health_retention AS
+SELECT 'retention' AS check_name, t.relation::text AS object,
+       CASE WHEN e.blocked = 0 AND e.overdue = 0 THEN 'ok' WHEN e.blocked > 0 AND t.free < 0.1 THEN 'critical' ELSE 'warn' END AS status,
+       CASE WHEN e.blocked > 0 THEN format('%s partitions of %s bytes: %s', e.blocked, e.bytes, e.blocked_by)
+            WHEN e.overdue > 0 THEN format('%s partitions may go', e.overdue) END AS value,
+       'none' AS threshold,
+       CASE WHEN e.blocked > 0 THEN format('SELECT * FROM strata.expired_partitions(%L);', t.relation::text)
+            ELSE format('CALL strata.maintain_partitions(%L);', t.relation::text) END AS hint
+FROM (SELECT h.*, d.free_bytes / d.total_bytes::double precision AS free FROM strata._health_tables h, strata._disk_space() d
+      WHERE h.retention IS NOT NULL OR h.retention_bytes IS NOT NULL) t
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE p.blocked_by IS NOT NULL) AS blocked,
+           sum(p.bytes) FILTER (WHERE p.blocked_by IS NOT NULL) AS bytes, min(p.blocked_by) AS blocked_by,
+           -- maintenance runs every now and then: what should have gone a day ago
+           count(*) FILTER (WHERE p.blocked_by IS NULL AND p.upper < (now() - t.retention - '1 day'::interval)) AS overdue
+    FROM strata._expired_partitions(strata._authorize(t.relation, 'INGEST')) p
+) e
+WHERE strata._may(t.relation, 'INGEST')
+UNION ALL
+SELECT 'disk_space', current_setting('data_directory', true),
+       CASE WHEN d.free_bytes < d.total_bytes * 0.05 THEN 'critical' WHEN d.free_bytes < d.total_bytes * 0.15 THEN 'warn' ELSE 'ok' END,
+       pg_size_pretty(d.free_bytes), pg_size_pretty((d.total_bytes * 0.15)::bigint), 'SELECT * FROM strata.expired_partitions();'
+FROM strata._disk_space() d
+WHERE d.free_bytes IS NOT NULL AND EXISTS (SELECT FROM strata._health_tables h WHERE strata._may(h.relation, 'INGEST'));
+COMMENT ON VIEW strata._health_retention IS 'Checks of retention and of the space that is left.';
+
+CREATE VIEW strata._health_flow AS
+SELECT 'rollup_staleness' AS check_name, r.rollup::text AS object,
+       CASE WHEN r.suspended_at IS NOT NULL THEN 'warn' WHEN r.staleness > '1 hour'::interval THEN 'warn' ELSE 'ok' END AS status,
+       CASE WHEN r.suspended_at IS NOT NULL THEN 'suspended' ELSE r.staleness::text END AS value, '01:00:00' AS threshold,
+       CASE WHEN r.suspended_at IS NOT NULL THEN format('SELECT strata.resume_rollup(%L);', r.rollup::text)
+            ELSE format('SELECT strata.refresh_rollup(%L);', r.rollup::text) END AS hint
+FROM strata.rollups r
+UNION ALL
+SELECT 'dead_letters', t.relation::text, CASE WHEN d.recent > 0 THEN 'warn' ELSE 'ok' END,
+       d.recent::text, '0 in the last day',
+       format('SELECT reason, count(*) FROM strata.dead_letters WHERE relation = %L::regclass GROUP BY reason;', t.relation::text)
+FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT count(*) AS recent FROM strata._dead_letters d WHERE d.table_id = t.table_id
+                    AND d.created_at > (now() - '1 day'::interval)) d;
+COMMENT ON VIEW strata._health_flow IS 'Checks of rollups and ingestion.';
+
 CREATE VIEW strata.health AS
-WITH mine AS (
-    SELECT t.* FROM strata._event_tables t
-    JOIN pg_class c ON c.oid = t.relation
-    WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST')
-), checks AS (
-    SELECT 'partitions_ahead' AS check_name, t.relation::text AS object,
-           CASE WHEN a.ahead < 1 AND t.premake > 0 THEN 'critical'
-                WHEN a.ahead < t.premake THEN 'warn' ELSE 'ok' END AS status,
-           a.ahead::text AS value, t.premake::text AS threshold,
-           format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
-    FROM mine t
-    CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM strata._leaves(t.relation) l WHERE l.lower > strata._axis_now((SELECT x FROM strata._event_tables x WHERE x.table_id = t.table_id))) a
-    UNION ALL
-    SELECT 'mark_triggers', t.relation::text, CASE WHEN m.missing > 0 THEN 'critical' ELSE 'ok' END,
-           m.missing::text, '0', format('CALL strata.maintain_partitions(%L);', t.relation::text)
-    FROM mine t
-    CROSS JOIN LATERAL (SELECT count(*) AS missing FROM strata._without_mark_triggers(t.relation)) m
-    UNION ALL
-    SELECT 'owners', t.relation::text, CASE WHEN o.strays > 0 THEN 'critical' ELSE 'ok' END,
-           o.strays::text, '0', format('CALL strata.maintain_partitions(%L);', t.relation::text)
-    FROM mine t
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS strays FROM pg_class c
-        WHERE c.relowner <> strata._owner(t.relation) AND (
-            c.oid IN (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = t.relation)
-            OR c.oid IN (SELECT unnest(ARRAY[r.rollup, r.definition, r.storage, r.dirty]) FROM strata._rollups r WHERE r.table_id = t.table_id))
-    ) o
-    UNION ALL
-    SELECT 'guard_trigger', t.relation::text,
-           CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation
-                             AND g.tgname = 'strata_guard' AND g.tgenabled = 'A') THEN 'ok' ELSE 'critical' END,
-           NULL, NULL, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER strata_guard;', t.relation)
-    FROM mine t
-    UNION ALL
-    SELECT 'batch_sequence', t.batch_sequence::text,
-           CASE WHEN s.seqcache <> 1 OR s.seqcycle OR s.seqincrement <> 1 THEN 'critical' ELSE 'ok' END,
-           format('cache %s, increment %s', s.seqcache, s.seqincrement), 'cache 1, increment 1',
-           format('ALTER SEQUENCE %s CACHE 1 INCREMENT 1 NO CYCLE;', t.batch_sequence)
-    FROM mine t JOIN pg_sequence s ON s.seqrelid = t.batch_sequence
-    UNION ALL
-    SELECT 'rollup_staleness', r.rollup::text,
-           CASE WHEN r.staleness > '1 hour'::interval THEN 'warn' ELSE 'ok' END,
-           r.staleness::text, '01:00:00', format('SELECT strata.refresh_rollup(%L);', r.rollup::text)
-    FROM strata.rollups r
-    UNION ALL
-    SELECT 'dead_letters', t.relation::text, CASE WHEN d.recent > 0 THEN 'warn' ELSE 'ok' END,
-           d.recent::text, '0 in the last day',
-           format('SELECT reason, count(*) FROM strata.dead_letters WHERE relation = %L::regclass GROUP BY reason;', t.relation::text)
-    FROM mine t
-    CROSS JOIN LATERAL (SELECT count(*) AS recent FROM strata._dead_letters d WHERE d.table_id = t.table_id
-                        AND d.created_at > (now() - '1 day'::interval)) d
-)
 SELECT c.check_name, c.object, c.status, c.value, c.threshold, CASE WHEN c.status <> 'ok' THEN c.hint END AS hint
-FROM checks c;
-COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Checks: partitions_ahead, mark_triggers, owners, guard_trigger, batch_sequence, rollup_staleness, dead_letters.';
+FROM (
+    SELECT * FROM strata._health_partitions
+    UNION ALL SELECT * FROM strata._health_catalog
+    UNION ALL SELECT * FROM strata._health_retention
+    UNION ALL SELECT * FROM strata._health_flow
+) c;
+COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, dead_letters.';
 GRANT SELECT ON strata.health TO PUBLIC;

@@ -1,21 +1,130 @@
 -- Promise: partitions exist premake intervals ahead, every relation of the tree has its triggers, the catalog knows
--- nothing that is gone. One table a transaction, so that nothing is locked for long.
+-- nothing that is gone, what is past retention and held by nothing is gone, the ledger is short. Small transactions, one
+-- after the other; a lock that is not to be had soon is tried again and then left to the next run, so that nobody
+-- queues behind this.
 CREATE PROCEDURE strata.maintain_partitions(relation regclass DEFAULT NULL)
     LANGUAGE plpgsql
     -- no search_path: a procedure that sets it cannot commit
 AS $$
 DECLARE
     target pg_catalog.regclass;
+    step pg_catalog.text;
+    outcome pg_catalog.int8;
+    failures pg_catalog.int4;
 BEGIN
+    IF maintain_partitions.relation IS NULL THEN
+        PERFORM strata._heal_catalog();
+        COMMIT;
+    END IF;
     FOREACH target IN ARRAY strata._maintainable(maintain_partitions.relation)
     LOOP
-        PERFORM strata._maintain_event_table(strata._authorize(target, 'INGEST'));
-        COMMIT;
+        FOREACH step IN ARRAY strata._maintenance_steps(target)
+        LOOP
+            failures := 0;
+            LOOP
+                outcome := strata._try_step(target, step, maintain_partitions.relation IS NULL);
+                COMMIT;
+                IF outcome IS NULL THEN
+                    failures := failures OPERATOR(pg_catalog.+) 1;
+                    EXIT WHEN failures OPERATOR(pg_catalog.>=) 20;
+                    PERFORM pg_catalog.pg_sleep(pg_catalog.random() OPERATOR(pg_catalog.*) 0.2);
+                END IF;
+                EXIT WHEN outcome OPERATOR(pg_catalog.=) 0;
+            END LOOP;
+            IF failures OPERATOR(pg_catalog.>=) 20 THEN
+                RAISE WARNING USING MESSAGE = pg_catalog.format('%s is in use: step %s is left to the next run', target, step),
+                    HINT = 'Sessions that keep a transaction open for long hold it; pg_stat_activity shows them.';
+            END IF;
+        END LOOP;
     END LOOP;
 END
 $$;
 COMMENT ON PROCEDURE strata.maintain_partitions(regclass) IS
-'Makes partitions ahead of time (premake) and puts missing triggers back, for one event table or for all the caller may maintain (as owner or by grant_ingest). Commits after each table; call it outside a transaction block, from cron or from strata run.';
+'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
+
+-- The steps that could find work now: most tables have nothing to let go of most of the time.
+CREATE FUNCTION strata._maintenance_steps(relation regclass) RETURNS text[]
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT strata._steps_to_take(strata._authorize(relation, 'INGEST')) $$;
+COMMENT ON FUNCTION strata._maintenance_steps(regclass) IS 'The steps of maintenance that an event table needs now, in order.';
+
+CREATE FUNCTION strata._steps_to_take(relation regclass) RETURNS text[]
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(relation);
+    retains boolean := event_table.retention IS NOT NULL OR event_table.retention_bytes IS NOT NULL
+        OR EXISTS (SELECT FROM strata._detached_partitions d WHERE d.table_id = event_table.table_id)
+        OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = relation AND i.inhdetachpending);
+BEGIN
+    PERFORM strata._authorized(relation, 'INGEST');
+    RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'detach', 'drop'] ELSE '{}' END || ARRAY['prune'];
+END
+$$;
+COMMENT ON FUNCTION strata._steps_to_take(regclass) IS 'The reading half of _maintenance_steps.';
+
+-- 0: done; more: call again; NULL: a lock was not to be had, call again a little later.
+CREATE FUNCTION strata._try_step(relation regclass, step text, tolerant boolean) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    outcome bigint := 0;
+    what text;
+    state text;
+BEGIN
+    PERFORM set_config('lock_timeout', '200ms', true);
+    CASE step
+        WHEN 'prepare' THEN PERFORM strata._maintain_event_table(strata._authorize(relation, 'INGEST'));
+        WHEN 'seal' THEN outcome := strata._seal_expired(relation);
+        WHEN 'refresh' THEN PERFORM strata._try_refresh(r) FROM strata._rollups_in_the_way(relation) r;
+        WHEN 'freeze' THEN PERFORM strata._freeze_expired(relation);
+        WHEN 'detach' THEN
+            FOR what IN SELECT d.partition FROM strata._detachable(relation) d LIMIT 1 LOOP
+                PERFORM strata._detach_partition(relation, what);
+                outcome := 1;
+            END LOOP;
+        WHEN 'drop' THEN outcome := strata._drop_detached(relation);
+        WHEN 'prune' THEN outcome := strata._prune_ledger(relation);
+    END CASE;
+    RETURN outcome;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        RETURN NULL;
+    WHEN OTHERS THEN
+        IF NOT tolerant THEN
+            RAISE;
+        END IF;
+        GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+        RAISE WARNING USING ERRCODE = state, MESSAGE = format('maintenance of %s failed at step %s: %s', relation, step, what);
+        RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION strata._try_step(regclass, text, boolean) IS
+'One step of maintenance within a lock timeout of 200 ms: 0 done, more to be called again, NULL if a lock was not to be had. tolerant: an error is a warning.';
+
+-- A rollup that cannot be refreshed holds retention back, which expired_partitions shows; it must not hold up the rest.
+CREATE FUNCTION strata._try_refresh(rollup regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    what text;
+    state text;
+BEGIN
+    PERFORM strata.refresh_rollup(rollup);
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        RAISE;
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+        RAISE WARNING USING ERRCODE = state, MESSAGE = format('rollup %s could not be refreshed: %s', rollup, what),
+            HINT = format('Mend what it stumbles over, or take it out of the way: SELECT strata.suspend_rollup(%L);', rollup::text);
+END
+$$;
+COMMENT ON FUNCTION strata._try_refresh(regclass) IS 'Refreshes a rollup; an error is a warning.';
 
 CREATE FUNCTION strata._maintainable(relation regclass) RETURNS regclass[]
     LANGUAGE sql STABLE

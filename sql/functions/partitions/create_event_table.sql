@@ -62,10 +62,7 @@ BEGIN
         (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = target AND a.attname = time_column),
         partition_interval, premake, retention, retention_bytes, accept_past, accept_future, timezone)
     RETURNING * INTO event_table;
-    IF event_table.time_type = 'date'::regtype THEN
-        -- raises 22023 for a width that is not in whole days
-        PERFORM strata.time_bucket(partition_interval, current_date);
-    END IF;
+    PERFORM strata._check_interval(event_table);
     -- only now: the default takes its table from the catalog
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', target, target));
     PERFORM strata._default_of_leaf(t.relid, target) FROM pg_partition_tree(target) t WHERE t.level > 0;
@@ -219,40 +216,3 @@ REVOKE ALL ON FUNCTION strata._sync_columns(strata._event_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._sync_columns(strata._event_tables) IS
 'Brings the column ids of an event table up to its columns: renames followed, new columns numbered, ids of dropped columns never used again.';
 
-CREATE FUNCTION strata._forget_dropped_relations() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    sequence regclass;
-BEGIN
-    FOR sequence IN
-        SELECT t.batch_sequence FROM strata._event_tables t
-        WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)
-          AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.batch_sequence AND c.relkind = 'S')
-    LOOP
-        PERFORM strata._execute_as(strata._owner(sequence), format('DROP SEQUENCE %s', sequence));
-    END LOOP;
-    DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
-    DELETE FROM strata._rollups r USING strata._event_tables t
-    WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
-    WITH gone AS (
-        DELETE FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation) RETURNING t.table_id
-    ), batches AS (
-        DELETE FROM strata._batches b USING gone g WHERE b.table_id = g.table_id
-    ), origins AS (
-        DELETE FROM strata._batch_origins b USING gone g WHERE b.table_id = g.table_id
-    ), checksums AS (
-        DELETE FROM strata._batch_checksums b USING gone g WHERE b.table_id = g.table_id
-    ), amended AS (
-        DELETE FROM strata._amended_batches b USING gone g WHERE b.table_id = g.table_id
-    ), leases AS (
-        DELETE FROM strata._leases l USING gone g WHERE l.table_id = g.table_id
-    ), checkpoints AS (
-        DELETE FROM strata._checkpoints c USING gone g WHERE c.table_id = g.table_id
-    )
-    DELETE FROM strata._dead_letters d USING gone g WHERE d.table_id = g.table_id;
-END
-$$;
-REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;
-COMMENT ON FUNCTION strata._forget_dropped_relations() IS 'Clears the catalog of tables and rollups that were dropped.';

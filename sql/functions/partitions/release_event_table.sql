@@ -38,6 +38,7 @@ BEGIN
     DELETE FROM strata._batch_origins b WHERE b.table_id = event_table.table_id;
     DELETE FROM strata._batch_checksums b WHERE b.table_id = event_table.table_id;
     DELETE FROM strata._amended_batches b WHERE b.table_id = event_table.table_id;
+    DELETE FROM strata._merged_batches b WHERE b.table_id = event_table.table_id;
     DELETE FROM strata._leases b WHERE b.table_id = event_table.table_id;
     DELETE FROM strata._checkpoints b WHERE b.table_id = event_table.table_id;
     DELETE FROM strata._dead_letters b WHERE b.table_id = event_table.table_id;

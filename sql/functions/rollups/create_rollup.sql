@@ -216,10 +216,16 @@ BEGIN
     PERFORM strata._check_definition(definition, group_by, aggregates);
     -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    -- nor may the ledger be pruned, or retention go on, while they are counted
+    PERFORM FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
+    event_table := strata._event_table(source);
     PERFORM strata._create_storage(place, definition, source, owner);
     INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, retention)
     VALUES (event_table.table_id, definition, definition, place.storage::regclass, place.dirty::regclass, bucket, timezone, retention)
     RETURNING * INTO rollup;
+    -- a bucket that retention has cut through is not complete
+    UPDATE strata._rollups r SET exact_from = strata._bucket_upper(r, event_table.retained_from)
+    WHERE r.rollup_id = rollup.rollup_id AND strata._bucket_lower(r, event_table.retained_from) < event_table.retained_from;
     INSERT INTO strata._rollup_progress (rollup_id) VALUES (rollup.rollup_id);
     PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._rollup_sql(rollup, 'view')));
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;

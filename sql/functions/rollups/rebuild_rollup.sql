@@ -4,7 +4,7 @@ CREATE FUNCTION strata.rebuild_rollup(rollup regclass) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._rebuild_rollup(strata._authorize(strata._source(rollup), 'OWNER'), rollup) $$;
 COMMENT ON FUNCTION strata.rebuild_rollup(regclass) IS
-'Computes a rollup anew from all rows of its source at or after retained_from; older buckets stay as they are. For after DDL that no trigger sees (DETACH, DROP, ALTER … USING by hand). Returns how many batches it covers. Blocks writers of the source meanwhile. Takes ownership. ST004 not a rollup.';
+'Computes a rollup anew from all rows of its source at or after retained_from; older buckets stay as they are. For after DDL that no trigger sees (DETACH, DROP, ALTER … USING by hand). Returns how many batches it covers. Blocks writers of the source meanwhile. Resumes a suspended rollup. Takes ownership. ST004 not a rollup.';
 
 CREATE FUNCTION strata._rebuild_rollup(source regclass, rollup regclass) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
@@ -15,6 +15,9 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
     entry := strata._rollup_of(source, rollup);
+    IF entry.suspended_at IS NOT NULL THEN
+        RETURN strata._resume_rollup(strata._authorize(source, 'OWNER'), rollup);
+    END IF;
     PERFORM strata._require_read_committed('rebuild a rollup');
     PERFORM strata._close_batch(source);
     PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));

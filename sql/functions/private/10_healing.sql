@@ -1,0 +1,77 @@
+-- Plain DROP TABLE and DROP VIEW are fine: what belonged to the dropped is cleared away later, by maintenance or by the
+-- next table or rollup that is made.
+CREATE FUNCTION strata._forget_dropped_relations() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    orphan record;
+BEGIN
+    FOR orphan IN SELECT o.* FROM strata._orphans() o LOOP
+        PERFORM strata._execute_as(orphan.owner, orphan.statement);
+    END LOOP;
+    DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
+    DELETE FROM strata._rollups r USING strata._event_tables t
+    WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
+    WITH gone AS (
+        DELETE FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation) RETURNING t.table_id
+    ), batches AS (
+        DELETE FROM strata._batches b USING gone g WHERE b.table_id = g.table_id
+    ), origins AS (
+        DELETE FROM strata._batch_origins b USING gone g WHERE b.table_id = g.table_id
+    ), checksums AS (
+        DELETE FROM strata._batch_checksums b USING gone g WHERE b.table_id = g.table_id
+    ), amended AS (
+        DELETE FROM strata._amended_batches b USING gone g WHERE b.table_id = g.table_id
+    ), merged AS (
+        DELETE FROM strata._merged_batches b USING gone g WHERE b.table_id = g.table_id
+    ), leases AS (
+        DELETE FROM strata._leases l USING gone g WHERE l.table_id = g.table_id
+    ), checkpoints AS (
+        DELETE FROM strata._checkpoints c USING gone g WHERE c.table_id = g.table_id
+    )
+    DELETE FROM strata._dead_letters d USING gone g WHERE d.table_id = g.table_id;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;
+COMMENT ON FUNCTION strata._forget_dropped_relations() IS 'Clears the catalog of tables and rollups that were dropped.';
+
+-- Found by what the catalog of PostgreSQL says they are, never by name alone.
+CREATE FUNCTION strata._orphans(OUT owner regrole, OUT statement text) RETURNS SETOF record
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.relowner::regrole, format('DROP SEQUENCE %s', c.oid::regclass)
+    FROM strata._event_tables t JOIN pg_class c ON c.oid = t.batch_sequence AND c.relkind = 'S'
+    WHERE NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = t.relation)
+    UNION ALL
+    SELECT p.proowner::regrole, format('DROP FUNCTION %s', p.oid::regprocedure)
+    FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+    WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'x' AND d.refclassid = 'pg_extension'::regclass
+      AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_strata')
+      AND p.prorettype = 'trigger'::regtype AND p.proname ~ '_strata_mark\d*$'
+      AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgfoid = p.oid)
+    UNION ALL
+    SELECT c.relowner::regrole, format('DROP %s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass)
+    FROM strata._rollups r
+    CROSS JOIN LATERAL (VALUES (1, r.definition, 'v'), (2, r.storage, 'r'), (2, r.dirty, 'r')) part (step, relation, kind)
+    JOIN pg_class c ON c.oid = part.relation AND c.relkind = part.kind::"char"
+    WHERE NOT EXISTS (SELECT FROM pg_class v WHERE v.oid = r.rollup)
+      AND (c.relkind = 'v' OR obj_description(c.oid, 'pg_class') LIKE 'pg_strata: %')
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                      AND d.classid = 'pg_rewrite'::regclass AND d.objid NOT IN (SELECT w.oid FROM pg_rewrite w WHERE w.ev_class = c.oid))
+$$;
+REVOKE ALL ON FUNCTION strata._orphans() FROM PUBLIC;
+COMMENT ON FUNCTION strata._orphans() IS 'What is left of dropped event tables and rollups, with the statement that drops it.';
+
+-- Needs no right: it only takes away what points at nothing.
+CREATE FUNCTION strata._heal_catalog() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    -- permit: none needed, it removes entries of relations that do not exist
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._forget_dropped_relations();
+END
+$$;
+COMMENT ON FUNCTION strata._heal_catalog() IS 'Clears away what is left of dropped event tables and rollups.';
