@@ -1,6 +1,7 @@
 //! Chunks (one page of one shard, decoded) and batches of them (one transaction). Sorting of rows into leaves, the
 //! roots of the leaves, dead letters. Pure. Never: I/O, the database driver, the AWS SDK.
 
+use crate::decode::event_time::TimeType;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::stream::{Record, compare_sequence};
@@ -21,7 +22,7 @@ pub struct Row {
     pub start: u32,
     /// Where they end; the eight before are the batch id.
     pub end: u32,
-    /// Event time, microseconds since 2000-01-01 UTC.
+    /// Event time on the axis, microseconds since 2000-01-01.
     pub time: i64,
     /// Its leaf in the batch checksum.
     pub hash: Hash,
@@ -172,9 +173,9 @@ impl Batch {
     }
 
     /// Arranges the rows, unless that is done.
-    pub fn arrange(&mut self, layout: &Layout) {
+    pub fn arrange(&mut self, layout: &Layout, time_type: TimeType) {
         if self.arranged.is_none() {
-            let (places, unplaced) = self.place(layout);
+            let (places, unplaced) = self.place(layout, time_type);
             let roots = self.roots(&places, layout);
             self.arranged = Some(Arranged { places, unplaced, roots });
         }
@@ -197,7 +198,7 @@ impl Batch {
     }
 
     /// The places of rows that a leaf takes, and a dead letter for each row none takes.
-    pub fn place(&self, layout: &Layout) -> (Vec<Place>, Vec<Refused>) {
+    pub fn place(&self, layout: &Layout, time_type: TimeType) -> (Vec<Place>, Vec<Refused>) {
         let mut places = Vec::with_capacity(self.rows);
         let mut refused = Vec::new();
         let (from, to) = layout.accepted;
@@ -211,7 +212,7 @@ impl Batch {
                     places.push((c, r));
                     continue;
                 };
-                let reason = format!("{reason}: {}", strata_core::time::format_timestamptz(row.time));
+                let reason = format!("{reason}: {}", time_type.show(row.time));
                 let reject =
                     Reject { record: row.record, sqlstate: Some("23514".to_owned()), reason, column: None };
                 refused.push(Refused { chunk: c, reject });

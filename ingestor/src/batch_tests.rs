@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::decode::event_time::TimeType::TimestampTz;
 use crate::layout::Leaf;
 use crate::lease::Checkpoint;
 use proptest::prelude::*;
@@ -44,7 +45,7 @@ fn rows_go_to_leaves_and_the_rest_to_dead_letters() {
     let batch =
         batch(vec![chunk(&lease("a"), 0, &[1, 2, 9, 10]), chunk(&lease("b"), 100, &[19, 20, 39, 51])]);
     assert_eq!(batch.range(), Some((1, 51)));
-    let (places, refused) = batch.place(&layout());
+    let (places, refused) = batch.place(&layout(), TimestampTz);
     assert_eq!(places, [(0, 1), (0, 2), (0, 3), (1, 0), (1, 2)]);
     assert_eq!(
         refused.iter().map(|r| (r.chunk, r.reject.record)).collect::<Vec<_>>(),
@@ -112,7 +113,7 @@ proptest! {
         let held = batch.chunks.first().map(|c| c.bytes.clone());
         batch.stamp(batch_id);
         drop(held);
-        let (mut places, _) = batch.place(&layout());
+        let (mut places, _) = batch.place(&layout(), TimestampTz);
         let mut choose = chosen.into_iter();
         places.retain(|_| choose.next().unwrap_or(true));
         let sent: Vec<u8> = batch.slices(&places).flatten().collect();

@@ -1,6 +1,7 @@
 //! `strata check`: everything that can be known to be wrong without starting. Never: waiting, writing.
 
 use crate::config::{Config, Start};
+use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::ingest::{TableSetup, setup_tables};
@@ -63,13 +64,18 @@ fn describe(table: &TableSetup) -> String {
     let (from, to) = table.accepted;
     let time = |us: i64| match us {
         i64::MIN | i64::MAX => "any time".to_owned(),
-        us => format_timestamptz(us),
+        us => table.plan.time_type.show(us),
     };
     // Writing into a string cannot fail.
     let _ = writeln!(
         text,
-        "table {}: accepts event times from {} to {}",
+        "table {}: accepts event times{} from {} to {}",
         table.plan.relation,
+        match table.plan.time_type {
+            TimeType::TimestampTz => "",
+            TimeType::Timestamp | TimeType::Date => " (by the wall clock)",
+            TimeType::Uuid => " (of UUIDs of version 7)",
+        },
         time(from),
         time(to)
     );

@@ -2,7 +2,7 @@
 
 use crate::cli::Try;
 use crate::config::Config;
-use crate::decode::encode::event_time;
+use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
 use crate::decode::{Decoded, Decoder};
 use crate::error::{Error, Kind, Result};
@@ -78,8 +78,11 @@ fn describe(plan: &TablePlan, decoded: &Decoded, accepted: (i64, i64)) -> Map<St
     } else if let Some(row) = decoded.rows.first() {
         if row.time < accepted.0 || row.time > accepted.1 {
             let reason =
-                format!("event time is outside the accepted window: {}", format_timestamptz(row.time));
-            answer.insert("dead_letter".to_owned(), json!({"reason": reason, "sqlstate": "23514"}));
+                format!("event time is outside the accepted window: {}", plan.time_type.show(row.time));
+            answer.insert(
+                "dead_letter".to_owned(),
+                json!({"reason": reason, "sqlstate": "23514", "column": plan.columns[plan.time].name}),
+            );
         } else {
             answer.insert("row".to_owned(), Value::Object(values(plan, &decoded.bytes)));
         }
@@ -128,8 +131,8 @@ fn text(tag: Tag, value: &[u8]) -> Value {
             let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
             json!(parts.join("-"))
         }
-        Tag::Date => json!(format_timestamptz(event_time(tag, value)).split('T').next()),
-        Tag::Timestamp => json!(format_timestamptz(number()).trim_end_matches('Z')),
+        Tag::Date => json!(TimeType::Date.axis(value).map_or_else(|_| hex(), |us| TimeType::Date.show(us))),
+        Tag::Timestamp => json!(TimeType::Timestamp.show(number())),
         Tag::TimestampTz => json!(format_timestamptz(number())),
         Tag::Time => json!(
             format_timestamptz(number())

@@ -14,8 +14,6 @@ use strata_core::time::{self, EpochUnit, TimeError};
 
 /// Length of the header that lengths in a typmod include.
 const VARHDRSZ: i32 = 4;
-/// Microseconds of a day.
-const DAY: i64 = 86_400_000_000;
 
 /// Encodes values; keeps its scratch memory.
 pub struct Encoder {
@@ -150,15 +148,6 @@ impl Encoder {
             _ => parse(self.quoted(json, "timestamp")?),
         }
         .map_err(time_fault)
-    }
-}
-
-/// The event time in microseconds since 2000-01-01 UTC; `timestamp` and `date` are read as UTC.
-pub fn event_time(tag: Tag, value: &[u8]) -> i64 {
-    match (tag, <[u8; 8]>::try_from(value), <[u8; 4]>::try_from(value)) {
-        (Tag::Date, _, Ok(days)) => i64::from(i32::from_be_bytes(days)).saturating_mul(DAY),
-        (_, Ok(us), _) => i64::from_be_bytes(us),
-        _ => 0,
     }
 }
 

@@ -2,6 +2,7 @@
 //! Pure: no I/O, no clock. Never: the AWS SDK, the database driver.
 
 pub mod encode;
+pub mod event_time;
 pub mod json;
 pub mod path;
 pub mod plan;
@@ -133,8 +134,11 @@ impl Decoder {
                 .encoder
                 .column(column, value, copy, &mut self.hasher)
                 .map_err(|fault| (fault, Some(at)))?;
-            if at == self.plan.time {
-                time = encode::event_time(column.tag, copy.last_value());
+            if present && at == self.plan.time {
+                time = self.plan.time_type.axis(copy.last_value()).map_err(|mut fault| {
+                    fault.reason = format!("column \"{}\": {}", column.name, fault.reason).into();
+                    (fault, Some(at))
+                })?;
             }
             if !present && (column.not_null || at == self.plan.time) {
                 let reason = if value.is_some() {

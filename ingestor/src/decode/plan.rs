@@ -1,6 +1,7 @@
 //! What a table's rows consist of, and where in a record each feed finds them: catalog and configuration brought
 //! together once, at start. Never: queries, records.
 
+use super::event_time::TimeType;
 use super::path::{self, Node, Step};
 use crate::config::{EpochUnit, Feed};
 use crate::error::{Error, Result};
@@ -68,6 +69,8 @@ pub struct TablePlan {
     pub columns: Vec<Column>,
     /// Which of them is the event time.
     pub time: usize,
+    /// What its bytes say.
+    pub time_type: TimeType,
 }
 
 /// Where one feed finds the columns of its table.
@@ -101,8 +104,15 @@ pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<M
             catalog.relation, catalog.time_column
         ))
     })?;
+    let time_type = TimeType::of(columns[time].tag).ok_or_else(|| {
+        Error::usage(format!(
+            "{}: the time column \"{}\" has type {}, which this version of strata cannot place in partitions",
+            catalog.relation, columns[time].name, columns[time].type_name
+        ))
+    })?;
     let mappings = feeds.iter().map(|feed| mapping(&columns, feed)).collect::<Result<_>>()?;
-    let plan = TablePlan { relation: catalog.relation.clone(), table: catalog.table, columns, time };
+    let plan =
+        TablePlan { relation: catalog.relation.clone(), table: catalog.table, columns, time, time_type };
     Ok((plan, mappings))
 }
 

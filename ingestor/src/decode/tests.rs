@@ -164,6 +164,21 @@ fn times() {
 }
 
 #[test]
+fn a_uuid_places_its_row_or_says_why_not() {
+    let records = [
+        r#"{"ts":"00dc6acfac01-7000-8000-000000000000"}"#,
+        r#"{"ts":"00dc6acf-ac01-7000-8000-000000000000"}"#,
+        r#"{"ts":"7d444840-9dc0-41d1-b245-5ffdce74fad2"}"#,
+        r#"{"ts":null}"#,
+    ];
+    let decoded = decoder(&[("ts", 2950, "uuid", -1, true)], &feed(&[])).decode(&records.map(record));
+    assert_eq!(decoded.rows.iter().map(|r| (r.record, r.time)).collect::<Vec<_>>(), [(1, 1_000)]);
+    let states: Vec<_> = decoded.rejects.iter().map(|r| (r.record, r.sqlstate.as_deref().unwrap())).collect();
+    assert_eq!(states, [(0, "22P02"), (2, "22007"), (3, "23502")]);
+    assert!(decoded.rejects[1].reason.contains("version 7") && decoded.rejects[1].column.is_some());
+}
+
+#[test]
 fn records_that_are_no_rows() {
     let specs = [TS, ("kind", 25, "text", -1, true)];
     let mut subject = decoder(&specs, &feed(&[("kind", "$.meta.kind")]));
@@ -214,6 +229,7 @@ fn wrong_mappings_are_refused_by_name() {
         refuse(&[TS], Feed { skip_columns: vec!["ts".to_owned()], ..feed(&[]) })
             .contains("cannot be skipped")
     );
+    assert!(refuse(&[("ts", 20, "bigint", -1, true)], feed(&[])).contains("\"ts\" has type bigint"));
 }
 
 #[test]

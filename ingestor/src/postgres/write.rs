@@ -4,6 +4,7 @@
 use super::Session;
 use super::types::Micros;
 use crate::batch::{Advance, Batch, LeafRoot, Place, Refused};
+use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
@@ -38,6 +39,7 @@ pub struct Writer {
     pub(super) copy: Statement,
     pub(super) relation: String,
     time_column: String,
+    time_type: TimeType,
     column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
 }
@@ -51,7 +53,15 @@ impl Writer {
         let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
         let column_ids = plan.columns.iter().map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         let time_column = plan.columns[plan.time].name.clone();
-        Ok(Self { session, copy, relation: plan.relation.clone(), time_column, column_ids, refused_rows_max })
+        Ok(Self {
+            session,
+            copy,
+            relation: plan.relation.clone(),
+            time_column,
+            time_type: plan.time_type,
+            column_ids,
+            refused_rows_max,
+        })
     }
 
     /// Whether the connection is gone.
@@ -84,7 +94,7 @@ impl Writer {
             .map_err(failed)?;
         let batch_id: i64 = row.get(0);
         batch.stamp(batch_id);
-        batch.arrange(layout);
+        batch.arrange(layout, self.time_type);
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
         let (places, refused) = self.copy_rows(batch, arranged.places.clone()).await?;
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
