@@ -19,9 +19,16 @@ pub async fn number(client: &Client, query: &str) -> Result<i64> {
 /// # Errors
 /// When that is not so.
 pub async fn exactly_once(client: &Client, acknowledged: &[Acknowledged]) -> Result<()> {
-    let rows = client
-        .query("SELECT event_id, count(*) FROM clicks GROUP BY event_id ORDER BY event_id", &[])
-        .await?;
+    exactly_once_in(client, "clicks", acknowledged).await
+}
+
+/// The same of another table, whose name is quoted where it must be.
+///
+/// # Errors
+/// When that is not so.
+pub async fn exactly_once_in(client: &Client, table: &str, acknowledged: &[Acknowledged]) -> Result<()> {
+    let query = format!("SELECT event_id, count(*) FROM {table} GROUP BY event_id ORDER BY event_id");
+    let rows = client.query(&query, &[]).await?;
     let found: BTreeMap<i64, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let told: BTreeMap<i64, i64> = acknowledged.iter().fold(BTreeMap::new(), |mut told, one| {
         *told.entry(one.id).or_default() += 1;
