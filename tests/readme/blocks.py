@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes README.md apart, and compares what it prints with what happened.
+"""Takes README.md, or another page, apart, and compares what it prints with what happened.
 
   blocks.py sql README.md           the SQL of all ```sql blocks, each followed by a marker
   blocks.py toml README.md          the text of all ```toml blocks
@@ -47,13 +47,15 @@ def compare(readme: str, output: str) -> list[str]:
             pending, number = number, number + 1
         elif kind == "text" and pending is not None:
             found = lines(parts[pending]) if pending < len(parts) else ["(it did not get there)"]
-            difference = list(difflib.unified_diff(lines(body), found, "README", f"SQL block {pending + 1}", lineterm=""))
+            difference = list(difflib.unified_diff(lines(body), found, "the page", f"SQL block {pending + 1}", lineterm=""))
             faults += difference
             pending, compared = None, compared + 1
         else:
             pending = None
+    faults += [f"SQL block {n + 1}: {line}" for n, part in enumerate(parts) for line in part.splitlines()
+               if re.match(r"(psql:.*)?(ERROR|WARNING|FATAL):", line) and line not in readme]
     if not compared:
-        faults.append("README shows no output of its SQL")
+        faults.append("the page shows no output of its SQL")
     return faults
 
 
@@ -68,5 +70,5 @@ if __name__ == "__main__":
         Path(sys.argv[2]).write_text(accept(readme, Path(sys.argv[3]).read_text()))
     else:
         faults = compare(readme, Path(sys.argv[3]).read_text())
-        print("\n".join(faults) or "README: its SQL prints what it says")
+        print("\n".join(faults) or f"{sys.argv[2]}: its SQL prints what it says")
         sys.exit(1 if faults else 0)
