@@ -29,6 +29,12 @@ CREATE TABLE strata._rollup_progress (
     candidate_xid xid8,
     -- transaction ids mean something only within one cluster
     system_identifier bigint,
+    -- storage holds the buckets from here on; older ones are computed from the rows until the backfill has come to them
+    filled_from timestamptz NOT NULL DEFAULT '-infinity',
+    -- the backfill may begin once transactions below, which may know nothing of the rollup, have ended
+    writers_below xid8,
+    -- whether the view still computes what is not filled from the rows
+    view_fills boolean NOT NULL DEFAULT false,
     refreshed_at timestamptz,
     batches_folded bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);

@@ -63,7 +63,8 @@ SELECT r.rollup, t.relation AS source, r.bucket, r.timezone, r.retention,
        s.batches AS pending_batches, s.rows AS pending_rows,
        COALESCE(now() - s.oldest, '0') AS staleness,
        p.refreshed_at, p.batches_folded, r.storage, r.created_at,
-       CASE WHEN isfinite(r.exact_from) THEN strata._from_axis(t.time_type, t.timezone, r.exact_from) END AS exact_from, r.suspended_at
+       CASE WHEN isfinite(r.exact_from) THEN strata._from_axis(t.time_type, t.timezone, r.exact_from) END AS exact_from, r.suspended_at,
+       CASE WHEN p.filled_from > '-infinity' THEN strata._from_axis(t.time_type, t.timezone, p.filled_from) END AS filled_from
 FROM strata._rollups r
 JOIN strata._event_tables t ON t.table_id = r.table_id
 JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id
@@ -75,7 +76,7 @@ CROSS JOIN LATERAL (
       AND NOT b.batch_id <@ p.folded
 ) s
 WHERE has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended.';
+COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended; filled_from: while it is being filled, from which bucket on it is.';
 
 CREATE VIEW strata.shards AS
 SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows

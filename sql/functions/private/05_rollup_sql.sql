@@ -1,244 +1,194 @@
--- The statements of a rollup, made from its definition view at each use.
+-- The statements of a rollup, made from its definition view at each use. A group is exact in one of four ways: as stored
+-- plus what pending batches add; recomputed from the rows, where it is dirty; computed from the rows, where the backfill
+-- has not come yet (below filled_from); or frozen as stored, below retained_from.
 
--- What storage keeps per output column, and how two states of one group become one.
-CREATE FUNCTION strata._rollup_states(
-    definition regclass,
-    OUT ordinal int, OUT output text, OUT state text, OUT partial text, OUT merge text, OUT state_type text
-) RETURNS SETOF record
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT d.ordinal, d.column_name, s.state, s.partial, s.merge, s.state_type
-    FROM strata._definition_columns(definition) d
-    JOIN pg_proc f ON f.oid = d.aggregate
-    CROSS JOIN LATERAL (
-        SELECT d.column_name, d.expression,
-               CASE f.proname WHEN 'count' THEN 'sum' ELSE f.proname::text END,
-               format_type(d.type_oid, d.type_modifier)
-        WHERE f.proname <> 'avg'
-        UNION ALL
-        SELECT format('_avg_%s_sum', d.ordinal), format('sum(%s)%s', d.arguments[1], c.clause), 'sum',
-               CASE WHEN d.argument_types[1] IN ('int2'::regtype, 'int4'::regtype) THEN 'bigint'
-                    WHEN d.argument_types[1] = 'interval'::regtype THEN 'interval' ELSE 'numeric' END
-        FROM (SELECT CASE WHEN d.filter IS NULL THEN '' ELSE format(' FILTER (WHERE %s)', d.filter) END AS clause) c
-        WHERE f.proname = 'avg'
-        UNION ALL
-        SELECT format('_avg_%s_count', d.ordinal), format('count(%s)%s', d.arguments[1], c.clause), 'sum', 'bigint'
-        FROM (SELECT CASE WHEN d.filter IS NULL THEN '' ELSE format(' FILTER (WHERE %s)', d.filter) END AS clause) c
-        WHERE f.proname = 'avg'
-    ) s (state, partial, merge, state_type)
-$$;
-COMMENT ON FUNCTION strata._rollup_states(regclass) IS
-'The state columns of a rollup: avg keeps a sum and a count, every other folding aggregate its own value.';
+-- What the statements are put together from, as text.
+CREATE TYPE strata._rollup_parts AS (
+    groups text,                -- bucket, k1, k2
+    aliased_groups text,        -- time_bucket(…) AS bucket, e.k1 AS k1, …
+    ordinals text,              -- 1, 2, 3
+    states text,                -- n, _avg_3_sum
+    partials text,              -- count(*) AS n, …
+    source text,                -- the event table
+    storage text,
+    dirty text,
+    event_time text,            -- e.ts
+    counted text,               -- conditions on rows e that count at all: not frozen, and the rollup's filter
+    live text,                  -- condition on groups d that are neither frozen nor waiting for the backfill
+    filled_from text,           -- the place from where on storage is filled, in the type of the time column …
+    filled_bucket text,         -- … and of buckets
+    storage_match text,         -- s and d are the same group
+    delta_match text,           -- p and d are
+    source_match text,          -- row e belongs to group d
+    recomputes boolean
+);
 
--- Keys are compared so that NULL equals NULL. A nullable key is compared twice over: as a one-element array, which
--- can be hashed, and by a condition that can use an index.
-CREATE FUNCTION strata._key_match(definition regclass, source regclass, side text, other text) RETURNS text
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce(string_agg(
-        CASE WHEN strata._is_not_null(source, d.expression) THEN format('%s = %s.%I', l.key, other, d.column_name)
-             ELSE format('ARRAY[%1$s] = ARRAY[%2$s.%3$I] AND (%1$s = %2$s.%3$I OR (%1$s IS NULL AND %2$s.%3$I IS NULL))', l.key, other, d.column_name)
-        END, ' AND ' ORDER BY d.ordinal), 'true')
-    FROM strata._definition_columns(definition) d
-    CROSS JOIN LATERAL (SELECT CASE side WHEN 'e' THEN format('(%s)', d.expression) ELSE format('%s.%I', side, d.column_name) END AS key) l
-    WHERE d.aggregate IS NULL AND d.ordinal > 1
-$$;
-COMMENT ON FUNCTION strata._key_match(regclass, regclass, text, text) IS
-'The condition that two rows have the same keys; side e stands for the source, whose keys are expressions.';
-
-CREATE FUNCTION strata._is_not_null(source regclass, expression text) RETURNS boolean
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND a.attnotnull
-                   AND expression = 'e.' || quote_ident(a.attname))
-$$;
-COMMENT ON FUNCTION strata._is_not_null(regclass, text) IS 'Whether a deparsed key is a column that cannot be NULL.';
-
--- Equality of these types is equality of bytes, and they are as long as the user likes: a B-tree row is not.
-CREATE FUNCTION strata._index_key(column_name text, type_oid oid, type_modifier int) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        -- 31 keys of 16 characters of 4 bytes fit into a B-tree row of 2,704 bytes
-        WHEN type_oid = 'text'::regtype OR (type_oid IN ('varchar'::regtype, 'bpchar'::regtype) AND type_modifier NOT BETWEEN 5 AND 20)
-            THEN format('strata._key_digest(%I::text)', column_name)
-        WHEN type_oid = 'bytea'::regtype THEN format('sha256(%I)', column_name)
-        ELSE quote_ident(column_name)
-    END
-$$;
-COMMENT ON FUNCTION strata._index_key(text, oid, int) IS
-'How a key column enters a rollup''s unique index: itself, or its SHA-256 where nothing bounds its length.';
-
--- Longest span of event times one bucket can hold, as an interval whose addition does not depend on the session.
-CREATE FUNCTION strata._bucket_span(bucket interval, timezone text) RETURNS interval
-    LANGUAGE sql IMMUTABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN extract(month FROM bucket) + extract(year FROM bucket) <> 0
-            THEN make_interval(hours => 24 * (31 * (extract(month FROM bucket) + 12 * extract(year FROM bucket))::int + 2))
-        WHEN extract(day FROM bucket) = 0 OR timezone = 'UTC' THEN make_interval(secs => extract(epoch FROM bucket)::double precision)
-        ELSE make_interval(secs => extract(epoch FROM bucket)::double precision) + interval '48 hours'
-    END
-$$;
-COMMENT ON FUNCTION strata._bucket_span(interval, text) IS
-'Upper bound on the length of a bucket, clock changes included.';
-
-CREATE FUNCTION strata._rollup_sql(rollup strata._rollups, kind text, horizon bigint DEFAULT 0, many boolean DEFAULT false) RETURNS text
+CREATE FUNCTION strata._rollup_parts(rollup strata._rollups) RETURNS strata._rollup_parts
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     definition regclass := rollup.definition;
     source regclass := strata._relation(rollup.table_id);
-    time_column text := 'e.' || quote_ident(strata._time_column(source));
-    condition text := coalesce(' AND (' || strata._definition_filter(definition) || ')', '');
-    span text := quote_literal(strata._bucket_span(rollup.bucket, rollup.timezone)) || '::interval';
-    state_row text := format('(SELECT %%s FROM strata._rollup_state WHERE rollup_id = %s)', rollup.rollup_id);
+    event_time text := 'e.' || quote_ident(strata._time_column(source));
     time_type regtype := (SELECT t.time_type FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
-    retained text := format('%s >= %s', time_column, strata._time_at(time_type, format(state_row, 'retained_from'), false));
-    -- groups below are frozen, whatever marks of late changes say
-    live text := 'd.bucket >= ' || strata._time_at(strata._bucket_type(time_type), format(state_row, 'retained_from'), false);
-    pending text := format('strata._pending_batches WHERE rollup_id = %s', rollup.rollup_id);
-    pending_range text := format('(SELECT %%s FROM strata._pending_range WHERE rollup_id = %s)', rollup.rollup_id);
-    dirty text := rollup.dirty::text;
-    bucket_expression text;
-    group_columns text;     -- bucket, k1, k2
-    group_expressions text; -- time_bucket(…), e.k1, lower(e.k2)
-    aliased_expressions text;
-    group_ordinals text;
-    states text;
-    partials text;
-    storage_match text := 's.bucket = d.bucket AND ' || strata._key_match(definition, source, 's', 'd');
-    delta_match text := 'p.bucket = d.bucket AND ' || strata._key_match(definition, source, 'p', 'd');
-    source_match text := strata._key_match(definition, source, 'e', 'd');
-    outputs text;
-    new_rows text;
-    recomputed text;
+    bucket_type regtype := strata._bucket_type(time_type);
+    state_row text := format('(SELECT %%s FROM strata._rollup_state WHERE rollup_id = %s)', rollup.rollup_id);
+    live_from text := strata._time_at(bucket_type, format(state_row, 'greatest(retained_from, filled_from)'), false);
+    span text := quote_literal(strata._bucket_span(rollup.bucket, rollup.timezone)) || '::interval';
+    parts strata._rollup_parts;
 BEGIN
     SELECT string_agg(quote_ident(d.column_name), ', ' ORDER BY d.ordinal),
-           string_agg(d.expression, ', ' ORDER BY d.ordinal),
            string_agg(format('%s AS %I', d.expression, d.column_name), ', ' ORDER BY d.ordinal),
-           string_agg(d.ordinal::text, ', ' ORDER BY d.ordinal),
-           min(d.expression) FILTER (WHERE d.ordinal = 1)
-    INTO group_columns, group_expressions, aliased_expressions, group_ordinals, bucket_expression
-    FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL;
-    SELECT string_agg(quote_ident(s.state), ', ' ORDER BY s.ordinal, s.state),
-           string_agg(format('%s AS %I', s.partial, s.state), ', ' ORDER BY s.ordinal, s.state)
-    INTO states, partials
-    FROM strata._rollup_states(definition) s;
-
-    new_rows := format('SELECT %s, %s FROM %s e WHERE %s%s', aliased_expressions, partials, source, retained, condition);
-    recomputed := format(
-        'SELECT %1$s, %2$s FROM (SELECT DISTINCT %3$s FROM %4$s d WHERE %12$s) d '
-        'JOIN %5$s e ON %6$s = d.bucket AND %7$s AND %8$s >= %13$s AND %8$s <= %14$s '
-        'WHERE %10$s AND %8$s >= %15$s AND %8$s <= %16$s%11$s '
-        'GROUP BY %1$s',
-        (SELECT string_agg('d.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
-         FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL),
-        partials, group_columns, dirty, source, bucket_expression, source_match, time_column, span, retained, condition, live,
-        strata._time_at_bucket(time_type, 'd.bucket', false),
-        strata._time_at_bucket(time_type, 'd.bucket + ' || span, true),
-        strata._time_at_bucket(time_type, format('(SELECT min(bucket) FROM %s d WHERE %s)', dirty, live), false),
-        strata._time_at_bucket(time_type, format('(SELECT max(bucket) + %s FROM %s d WHERE %s)', span, dirty, live), true));
-
-    IF kind = 'view' THEN
-        -- storage, what pending batches add, and groups that must be computed anew: each group from one or two of them
-        SELECT string_agg(format('%s AS %I', o.final, o.output), ', ' ORDER BY o.ordinal) INTO outputs
-        FROM (
-            SELECT s.ordinal, s.output,
-                   CASE count(*)
-                       WHEN 1 THEN min(format('%s(u.%I)%s', s.merge, s.state, CASE s.merge WHEN 'sum' THEN '::' || s.state_type ELSE '' END))
-                       ELSE CASE WHEN bool_or(s.state_type = 'interval')
-                           THEN format('sum(u.%I) / nullif(sum(u.%I), 0)::double precision', format('_avg_%s_sum', s.ordinal), format('_avg_%s_count', s.ordinal))
-                           ELSE format('sum(u.%I)::numeric / nullif(sum(u.%I), 0)', format('_avg_%s_sum', s.ordinal), format('_avg_%s_count', s.ordinal)) END
-                   END AS final
-            FROM strata._rollup_states(definition) s GROUP BY s.ordinal, s.output
-        ) o;
-        RETURN format(
-            'SELECT %1$s, %2$s FROM ('
-            'SELECT %3$s, %4$s FROM %5$s s WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %17$s AND %7$s) '
-            'UNION ALL SELECT %3$s, %4$s FROM (%8$s AND e.batch_id >= %9$s AND e.batch_id = ANY (ARRAY(SELECT batch_id FROM %10$s)) '
-            'AND %11$s >= %12$s AND %11$s <= %13$s GROUP BY %14$s) p WHERE NOT EXISTS (SELECT FROM %6$s d WHERE %17$s AND %15$s) '
-            'UNION ALL SELECT %3$s, %4$s FROM (%16$s) r'
-            ') u GROUP BY %1$s',
-            (SELECT string_agg('u.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
-             FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL),
-            outputs, group_columns, states, rollup.storage, dirty, storage_match, new_rows,
-            format(pending_range, 'lower_batch'), pending, time_column,
-            strata._time_at(time_type, format(pending_range, 'lower_time'), false),
-            strata._time_at(time_type, format(pending_range, 'upper_time'), true), group_ordinals, delta_match, recomputed, live);
-    END IF;
-
-    IF kind = 'unaccounted' THEN
-        RETURN format('INSERT INTO %s SELECT DISTINCT %s, coalesce(e.batch_id, 0) FROM %s e WHERE %s%s AND NOT EXISTS (SELECT FROM %s AND batch_id = e.batch_id)',
-            dirty, group_expressions, source, retained, condition, pending);
-    END IF;
-
-    pending := format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM %s)', pending);
-    outputs := 'SELECT jsonb_build_object(''batches'', (SELECT count(*) FROM pending), '
-        '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))';
-
-    IF kind = 'fill' THEN
-        RETURN format(
-            'WITH %1$s, filled AS (INSERT INTO %2$s (%3$s, %4$s) %5$s GROUP BY %6$s), '
-            'drained AS (DELETE FROM %7$s d WHERE d.batch_id <= %8$s OR d.batch_id IN (SELECT batch_id FROM pending)) %9$s',
-            pending, rollup.storage, group_columns, states, new_rows, group_ordinals, dirty, horizon, outputs);
-    END IF;
-
-    -- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
-    -- decided yet is not drained: when that batch comes, the group must not be folded.
-    RETURN format(
-        'WITH %1$s, '
-        'drained AS (DELETE FROM %2$s d WHERE d.batch_id <= %3$s OR d.batch_id <@ %4$s OR d.batch_id IN (SELECT batch_id FROM pending)), '
-        'dirty AS MATERIALIZED (SELECT DISTINCT %5$s FROM %2$s d WHERE %19$s), '
-        'recomputed AS MATERIALIZED (%6$s), '
-        'emptied AS (DELETE FROM %7$s s USING dirty d WHERE %8$s AND NOT EXISTS (SELECT FROM recomputed p WHERE %9$s)), '
-        'replaced AS (INSERT INTO %7$s AS s (%5$s, %10$s) SELECT %5$s, %10$s FROM recomputed ORDER BY %11$s ON CONFLICT (%12$s) DO UPDATE SET %13$s), '
-        'delta AS (SELECT * FROM (%14$s AND e.batch_id >= (SELECT min(batch_id) FROM pending) AND %15$s '
-        'AND %16$s >= %20$s AND %16$s <= %21$s GROUP BY %17$s) p '
-        'WHERE NOT EXISTS (SELECT FROM dirty d WHERE %9$s)), '
-        'folded AS (INSERT INTO %7$s AS s (%5$s, %10$s) SELECT %5$s, %10$s FROM delta ORDER BY %11$s ON CONFLICT (%12$s) DO UPDATE SET %18$s) '
-        '%22$s',
-        pending, dirty, horizon, format(state_row, 'folded'), group_columns, recomputed,
-        rollup.storage, storage_match, delta_match, states, strata._storage_order(definition), strata._conflict_target(definition),
-        (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(definition) s),
-        new_rows,
-        CASE WHEN many THEN 'e.batch_id IN (SELECT batch_id FROM pending)' ELSE 'e.batch_id = ANY (ARRAY(SELECT batch_id FROM pending))' END,
-        time_column, group_ordinals,
-        (SELECT string_agg(CASE s.merge
-                    WHEN 'sum' THEN format('%1$I = coalesce(s.%1$I + EXCLUDED.%1$I, s.%1$I, EXCLUDED.%1$I)', s.state)
-                    WHEN 'min' THEN format('%1$I = least(s.%1$I, EXCLUDED.%1$I)', s.state)
-                    ELSE format('%1$I = greatest(s.%1$I, EXCLUDED.%1$I)', s.state) END, ', ')
-         FROM strata._rollup_states(definition) s),
-        live,
-        strata._time_at(time_type, '(SELECT CASE WHEN bool_or(lower_time IS NULL) THEN ''-infinity'' ELSE min(lower_time) END FROM pending)', false),
-        strata._time_at(time_type, '(SELECT CASE WHEN bool_or(upper_time IS NULL) THEN ''infinity'' ELSE max(upper_time) END FROM pending)', true),
-        outputs);
+           string_agg(d.place::text, ', ' ORDER BY d.ordinal),
+           s.states, s.partials, source::text, rollup.storage::text, rollup.dirty::text, event_time,
+           format('%s >= %s', event_time, strata._time_at(time_type, format(state_row, 'retained_from'), false))
+               || coalesce(' AND (' || strata._definition_filter(definition) || ')', ''),
+           'd.bucket >= ' || live_from,
+           strata._time_at(time_type, format(state_row, 'filled_from'), false),
+           strata._time_at(bucket_type, format(state_row, 'filled_from'), false),
+           's.bucket = d.bucket AND ' || strata._key_match(definition, source, 's', 'd'),
+           'p.bucket = d.bucket AND ' || strata._key_match(definition, source, 'p', 'd'),
+           format('%s = d.bucket AND %s AND %s >= %s AND %s <= %s', min(d.expression) FILTER (WHERE d.ordinal = 1),
+               strata._key_match(definition, source, 'e', 'd'), event_time, strata._time_at_bucket(time_type, 'd.bucket', false),
+               event_time, strata._time_at_bucket(time_type, 'd.bucket + ' || span, true)),
+           strata._recomputes(definition)
+    INTO parts
+    FROM (SELECT c.*, row_number() OVER (ORDER BY c.ordinal) AS place FROM strata._definition_columns(definition) c WHERE c.aggregate IS NULL) d,
+         (SELECT string_agg(quote_ident(r.state), ', ' ORDER BY r.ordinal, r.state) AS states,
+                 string_agg(format('%s AS %I', r.partial, r.state), ', ' ORDER BY r.ordinal, r.state) AS partials
+          FROM strata._rollup_states(definition) r) s
+    GROUP BY s.states, s.partials;
+    RETURN parts;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._rollup_sql(strata._rollups, text, bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION strata._rollup_sql(strata._rollups, text, bigint, boolean) IS
-'One statement of a rollup: view (the exact view), fold (pending batches and dirty groups into storage), fill (storage from nothing), unaccounted (marks dirty what no pending batch brought). Fold and fill return, as jsonb, the batches they saw. horizon: ids at or below are decided; many: so many batches are pending that a join beats an array.';
+REVOKE ALL ON FUNCTION strata._rollup_parts(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._rollup_parts(strata._rollups) IS 'The pieces that the statements of a rollup are put together from.';
 
-CREATE FUNCTION strata._storage_order(definition regclass) RETURNS text
-    LANGUAGE sql STABLE STRICT
+CREATE FUNCTION strata._pending_rows(rollup strata._rollups, parts strata._rollup_parts, batches text, lowest text, lower_time text, upper_time text) RETURNS text
+    LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(quote_ident(d.column_name), ', ' ORDER BY d.ordinal = 1, d.ordinal)
-    FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL
+    SELECT format('%s e WHERE %s AND %s >= %s AND e.batch_id >= %s AND %s AND %s >= %s AND %s <= %s',
+        (parts).source, (parts).counted, (parts).event_time, (parts).filled_from, lowest, batches,
+        (parts).event_time, strata._time_at(t.time_type, lower_time, false), (parts).event_time, strata._time_at(t.time_type, upper_time, true))
+    FROM strata._event_tables t WHERE t.table_id = (rollup).table_id
 $$;
-COMMENT ON FUNCTION strata._storage_order(regclass) IS 'Key columns of a rollup''s storage, the bucket last.';
+REVOKE ALL ON FUNCTION strata._pending_rows(strata._rollups, strata._rollup_parts, text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._pending_rows(strata._rollups, strata._rollup_parts, text, text, text, text) IS
+'FROM and WHERE of the rows e that pending batches have put where storage is filled; lowest batch and times let the planner leave out what cannot have any.';
 
-CREATE FUNCTION strata._conflict_target(definition regclass) RETURNS text
-    LANGUAGE sql STABLE STRICT
+CREATE FUNCTION strata._recomputed(rollup strata._rollups, parts strata._rollup_parts, touched text) RETURNS text
+    LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(strata._index_key(d.column_name, d.type_oid, d.type_modifier), ', ' ORDER BY d.ordinal = 1, d.ordinal)
-    FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL
+    SELECT format('SELECT %1$s, %2$s FROM (%3$s) d JOIN %4$s e ON %5$s WHERE %6$s AND %7$s >= %8$s AND %7$s <= %9$s GROUP BY %1$s',
+        (SELECT string_agg('d.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
+         FROM strata._definition_columns((rollup).definition) d WHERE d.aggregate IS NULL),
+        (parts).partials, touched, (parts).source, (parts).source_match, (parts).counted, (parts).event_time,
+        strata._time_at_bucket(t.time_type, format('(SELECT min(bucket) FROM (%s) b)', touched), false),
+        strata._time_at_bucket(t.time_type, format('(SELECT max(bucket) + %L::interval FROM (%s) b)',
+            strata._bucket_span((rollup).bucket, (rollup).timezone), touched), true))
+    FROM strata._event_tables t WHERE t.table_id = (rollup).table_id
 $$;
-COMMENT ON FUNCTION strata._conflict_target(regclass) IS 'What the unique index of a rollup''s storage is over, keys first for point reads.';
+REVOKE ALL ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text) IS
+'The query that recomputes groups from the rows. touched: a query of the groups, read more than once.';
+
+CREATE FUNCTION strata._is_filling(rollup strata._rollups) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p.filled_from > '-infinity' FROM strata._rollup_progress p WHERE p.rollup_id = (rollup).rollup_id $$;
+REVOKE ALL ON FUNCTION strata._is_filling(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._is_filling(strata._rollups) IS 'Whether a rollup''s backfill has some way to go.';
+
+CREATE FUNCTION strata._view_sql(rollup strata._rollups) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts strata._rollup_parts := strata._rollup_parts(rollup);
+    pending_range text := format('(SELECT %%s FROM strata._pending_range WHERE rollup_id = %s)', rollup.rollup_id);
+    pending_rows text := strata._pending_rows(rollup, parts,
+        format('e.batch_id = ANY (ARRAY(SELECT batch_id FROM strata._pending_batches WHERE rollup_id = %s))', rollup.rollup_id),
+        format(pending_range, 'lower_batch'), format(pending_range, 'lower_time'), format(pending_range, 'upper_time'));
+    marked text := format('SELECT DISTINCT %s FROM %s d WHERE %s', parts.groups, parts.dirty, parts.live);
+    touched text := CASE WHEN parts.recomputes THEN format('%s UNION SELECT %s FROM %s', marked, parts.aliased_groups, pending_rows) ELSE marked END;
+    groups text := (SELECT string_agg('u.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
+                    FROM strata._definition_columns(rollup.definition) d WHERE d.aggregate IS NULL);
+    arms text[];
+BEGIN
+    arms := ARRAY[
+        -- an anti-join with the plain table of marks where they are all there is
+        format('SELECT %s, %s FROM %s s WHERE NOT EXISTS (SELECT FROM %s d WHERE %s AND %s)', parts.groups, parts.states, parts.storage,
+            CASE WHEN parts.recomputes THEN format('(%s)', touched) ELSE parts.dirty END, parts.live, parts.storage_match),
+        format('SELECT %s, %s FROM (%s) r', parts.groups, parts.states, strata._recomputed(rollup, parts, touched))];
+    IF NOT parts.recomputes THEN
+        arms := arms || format('SELECT %1$s, %2$s FROM (SELECT %3$s, %4$s FROM %5$s GROUP BY %6$s) p WHERE NOT EXISTS (SELECT FROM %7$s d WHERE %8$s AND %9$s)',
+            parts.groups, parts.states, parts.aliased_groups, parts.partials, pending_rows, parts.ordinals, parts.dirty, parts.live, parts.delta_match);
+    END IF;
+    IF strata._is_filling(rollup) THEN
+        arms[1] := arms[1] || format(' AND s.bucket >= %s', parts.filled_bucket);
+        arms := arms || format('SELECT %s, %s FROM %s e WHERE %s AND %s < %s GROUP BY %s',
+            parts.aliased_groups, parts.partials, parts.source, parts.counted, parts.event_time, parts.filled_from, parts.ordinals);
+    END IF;
+    -- where every group comes from one arm alone nothing is merged
+    RETURN format('SELECT %s, %s FROM (%s) u%s', groups, strata._rollup_outputs(rollup.definition, NOT parts.recomputes),
+        array_to_string(arms, ' UNION ALL '), CASE WHEN parts.recomputes THEN '' ELSE ' GROUP BY ' || groups END);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._view_sql(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._view_sql(strata._rollups) IS 'The query of a rollup''s exact view.';
+
+-- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
+-- decided yet is not drained: when that batch comes, the group must not be folded.
+CREATE FUNCTION strata._fold_sql(rollup strata._rollups, horizon bigint, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+    SET datestyle = 'ISO'
+AS $$
+DECLARE
+    parts strata._rollup_parts := strata._rollup_parts(rollup);
+    pending_rows text := strata._pending_rows(rollup, parts,
+        CASE WHEN many THEN 'e.batch_id IN (SELECT batch_id FROM pending)' ELSE 'e.batch_id = ANY (ARRAY(SELECT batch_id FROM pending))' END,
+        '(SELECT min(batch_id) FROM pending)',
+        '(SELECT CASE WHEN bool_or(lower_time IS NULL) THEN ''-infinity'' ELSE min(lower_time) END FROM pending)',
+        '(SELECT CASE WHEN bool_or(upper_time IS NULL) THEN ''infinity'' ELSE max(upper_time) END FROM pending)');
+    time_type regtype := (SELECT t.time_type FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
+    insertion text := format('INSERT INTO %s AS s (%s, %s) SELECT %s, %s FROM %%s ORDER BY %s ON CONFLICT (%s) DO UPDATE SET %%s',
+        replace(parts.storage, '%', '%%'), replace(parts.groups, '%', '%%'), replace(parts.states, '%', '%%'),
+        replace(parts.groups, '%', '%%'), replace(parts.states, '%', '%%'),
+        replace(strata._storage_order(rollup.definition), '%', '%%'), replace(strata._conflict_target(rollup.definition), '%', '%%'));
+    steps text[];
+BEGIN
+    steps := ARRAY[
+        format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM strata._pending_batches WHERE rollup_id = %s)', rollup.rollup_id),
+        format('drained AS (DELETE FROM %s d WHERE d.batch_id <= %s OR d.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) OR d.batch_id IN (SELECT batch_id FROM pending))',
+            parts.dirty, horizon, rollup.rollup_id),
+        format('dirty AS MATERIALIZED (SELECT DISTINCT %s FROM %s d WHERE %s%s)', parts.groups, parts.dirty, parts.live,
+            CASE WHEN parts.recomputes THEN format(' UNION SELECT %s FROM %s', parts.aliased_groups, pending_rows) ELSE '' END),
+        format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty')),
+        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))', parts.storage, parts.storage_match, parts.delta_match),
+        format('replaced AS (%s)', format(insertion, 'recomputed',
+            (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(rollup.definition) s)))];
+    IF NOT parts.recomputes THEN
+        steps := steps || ARRAY[
+            format('delta AS (SELECT * FROM (SELECT %s, %s FROM %s GROUP BY %s) p WHERE NOT EXISTS (SELECT FROM dirty d WHERE %s))',
+                parts.aliased_groups, parts.partials, pending_rows, parts.ordinals, parts.delta_match),
+            format('folded AS (%s)', format(insertion, 'delta', strata._rollup_merges(rollup.definition)))];
+    END IF;
+    IF fill_from IS NOT NULL THEN
+        -- whatever of the range is visible now, batches included that are pending: they are folded by this very statement
+        steps := steps || format('filled AS (INSERT INTO %s (%s, %s) SELECT %s, %s FROM %s e WHERE %s AND %s < %s AND %s >= %s GROUP BY %s)',
+            parts.storage, parts.groups, parts.states, parts.aliased_groups, parts.partials, parts.source, parts.counted,
+            parts.event_time, parts.filled_from, parts.event_time,
+            strata._time_at(time_type, quote_literal(fill_from) || '::timestamptz', false), parts.ordinals);
+    END IF;
+    RETURN format('WITH %s SELECT jsonb_build_object(''batches'', (SELECT count(*) FROM pending), '
+        '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))', array_to_string(steps, ', '));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._fold_sql(strata._rollups, bigint, boolean, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_sql(strata._rollups, bigint, boolean, timestamptz) IS
+'The statement that folds pending batches and recomputes dirty groups, and, with fill_from, fills storage from there up to where it is filled. Returns, as jsonb, the batches it saw. horizon: ids at or below are decided; many: so many batches are pending that a join beats an array.';

@@ -123,6 +123,9 @@ DECLARE
     pending bigint[];
     needed boolean;
 BEGIN
+    IF EXISTS (SELECT FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id AND p.filled_from > strata._bucket_lower(rollup, lower)) THEN
+        RETURN format('rollup %s is not filled yet', rollup.rollup);
+    END IF;
     SELECT array_agg(p.batch_id) INTO pending FROM strata._pending_batches p
     WHERE p.rollup_id = rollup.rollup_id AND coalesce(p.lower_time, '-infinity') < _needed_by.upper AND coalesce(p.upper_time, 'infinity') >= _needed_by.lower;
     IF pending IS NOT NULL THEN

@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.create_rollup(text, regclass, interval, text[], text[], text, text, interval, boolean) IS
-'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: count, sum, min, max or avg calls with FILTER, each written "call AS name"; sums and averages of floating-point columns are refused, cast to numeric. filter: a condition on rows. with_data false leaves all rows to the first refresh. Owned by the owner of source, who must be the caller. Blocks writers of source while it fills. Errors: ST005 for an expression it does not take, ST001 not an event table.';
+'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: aggregate calls, with DISTINCT, ORDER BY and FILTER as you like, each written "call AS name". filter: a condition on rows. An aggregate that PostgreSQL can put together from parts exactly (count, sum, avg of whole numbers, numeric and interval, min, max, bool_and, bool_or, every, bit_and, bit_or, bit_xor) is folded from new rows only; any other, your own included, and any with DISTINCT or ORDER BY, is recomputed for the groups that new rows touch; a NOTICE says which is which. Blocks writers of source while it fills; with_data false blocks nobody and leaves filling to strata.refresh_rollups, until when the view computes from the rows what is not filled yet. Owned by the owner of source, who must be the caller. Errors: ST005 for an expression it does not take, ST001 not an event table.';
 
 CREATE FUNCTION strata._rollup_place(name text, source regclass, creation_schema name) RETURNS strata._rollup_place
     LANGUAGE plpgsql STABLE
@@ -128,7 +128,6 @@ DECLARE
     keys int := coalesce(cardinality(group_by), 0);
     piece text;
     col record;
-    function_name name;
 BEGIN
     IF (SELECT count(*) FROM strata._definition_columns(definition)) <> 1 + keys + cardinality(aggregates) THEN
         PERFORM strata._refuse_expression(array_to_string(group_by || aggregates, ', '), 'Some element holds more than one expression.',
@@ -153,15 +152,6 @@ BEGIN
         ELSIF col.aggregate IS NULL THEN
             PERFORM strata._refuse_expression(piece, 'It is not a single aggregate call.',
                 'Write one call per column, such as ''sum(amount) AS spend'', and compute with the columns of the rollup afterwards.');
-        END IF;
-        function_name := (SELECT f.proname FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
-                          WHERE f.oid = col.aggregate AND n.nspname = 'pg_catalog');
-        IF function_name IS NULL OR function_name NOT IN ('count', 'sum', 'min', 'max', 'avg') OR col.is_ordered THEN
-            PERFORM strata._refuse_expression(piece, 'Only count, sum, min, max and avg, without DISTINCT and ORDER BY, can be kept up from new rows.',
-                'Write for example ''count(*) FILTER (WHERE kind = ''''click'''') AS clicks''.');
-        ELSIF function_name IN ('sum', 'avg') AND col.argument_types[1] IN ('float4'::regtype, 'float8'::regtype) THEN
-            PERFORM strata._refuse_expression(piece, 'Floating-point sums depend on the order of the rows, so no rollup of them can equal its query.',
-                format('Write: %s((%s)::numeric) AS %I', function_name, substr(col.arguments[1], 3), col.column_name));
         END IF;
     END LOOP;
 END
@@ -214,8 +204,10 @@ BEGIN
     PERFORM strata._require_read_committed('create a rollup');
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._check_definition(definition, group_by, aggregates);
-    -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
-    PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    IF with_data THEN
+        -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
+        PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    END IF;
     -- nor may the ledger be pruned, or retention go on, while they are counted
     PERFORM FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
     event_table := strata._event_table(source);
@@ -226,17 +218,15 @@ BEGIN
     -- a bucket that retention has cut through is not complete
     UPDATE strata._rollups r SET exact_from = strata._bucket_upper(r, event_table.retained_from)
     WHERE r.rollup_id = rollup.rollup_id AND strata._bucket_lower(r, event_table.retained_from) < event_table.retained_from;
-    INSERT INTO strata._rollup_progress (rollup_id) VALUES (rollup.rollup_id);
-    PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._rollup_sql(rollup, 'view')));
+    INSERT INTO strata._rollup_progress (rollup_id, filled_from, view_fills) VALUES (rollup.rollup_id, 'infinity', true);
+    PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._view_sql(rollup)));
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
     PERFORM strata._execute_as(owner, format('COMMENT ON VIEW %s IS %L', place.rollup,
         format('pg_strata rollup of %s; strata.rollup_query() shows its query', source)));
+    PERFORM strata._tell_recomputed(rollup);
     PERFORM strata._close_batch(source);
     IF with_data THEN
         PERFORM strata._fill_rollup(rollup);
-    ELSE
-        -- rows that no visible batch accounts for are known to nobody else
-        PERFORM strata._execute_as(owner, strata._rollup_sql(rollup, 'unaccounted'));
     END IF;
     RETURN rollup.rollup;
 END

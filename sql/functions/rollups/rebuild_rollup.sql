@@ -42,12 +42,14 @@ BEGIN
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id FOR NO KEY UPDATE;
     UPDATE strata._rollup_progress p SET folded = '{}' WHERE p.rollup_id = rollup.rollup_id;
     progress := strata._decide_horizon(rollup);
-    -- with no horizon every batch of the ledger is pending
-    UPDATE strata._rollup_progress p SET horizon = 0 WHERE p.rollup_id = rollup.rollup_id;
+    -- with no horizon every batch of the ledger is pending, and nothing counts as filled
+    UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity' WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
-    outcome := strata._execute_as(owner, strata._rollup_sql(rollup, 'fill', progress.horizon))::jsonb;
-    PERFORM strata._record_progress(rollup, progress, outcome);
+    outcome := strata._execute_as(owner, strata._fold_sql(rollup, progress.horizon, true, '-infinity'))::jsonb;
+    PERFORM strata._record_progress(rollup, progress, outcome, '-infinity');
+    PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
+    UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
     RETURN (outcome ->> 'batches')::bigint;
 END
 $$;

@@ -5,7 +5,7 @@ CREATE FUNCTION strata.refresh_rollup(rollup regclass) RETURNS bigint
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._refresh_rollup(strata._authorize(strata._source(rollup), 'INGEST'), rollup) $$;
 COMMENT ON FUNCTION strata.refresh_rollup(regclass) IS
-'Folds pending batches into a rollup and recomputes its dirty groups; returns how many batches were folded. Reading never needs it: it keeps reading cheap. One refresh of a rollup at a time, others wait. Does nothing for a suspended rollup. Closes this transaction''s open batch. Sends NOTIFY strata_rollup when there was work (such a transaction cannot be prepared). Takes ownership of the source or grant_ingest on it. Errors: ST004 not a rollup; ST007 the batch sequence lies behind the ledger; 40001 in REPEATABLE READ if another refresh came between.';
+'Folds pending batches into a rollup and recomputes its dirty groups; returns how many batches were folded. Reading never needs it: it keeps reading cheap. One refresh of a rollup at a time, others wait. Fills a rollup created without data, if every transaction has ended that was at work when it was created (strata.refresh_rollups does so in small steps). Does nothing for a suspended rollup. Closes this transaction''s open batch. Sends NOTIFY strata_rollup when there was work (such a transaction cannot be prepared). Takes ownership of the source or grant_ingest on it. Errors: ST004 not a rollup; ST007 the batch sequence lies behind the ledger; 40001 in REPEATABLE READ if another refresh came between.';
 
 CREATE FUNCTION strata._source(rollup regclass) RETURNS regclass
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -24,13 +24,14 @@ END
 $$;
 COMMENT ON FUNCTION strata._source(regclass) IS 'The event table of a rollup; ST004 if it is not one.';
 
-CREATE FUNCTION strata._refresh_rollup(source regclass, rollup regclass) RETURNS bigint
+CREATE FUNCTION strata._refresh_rollup(source regclass, rollup regclass, whole boolean DEFAULT true) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     entry strata._rollups;
     progress strata._rollup_progress;
+    fill_from timestamptz;
     outcome jsonb;
     pending bigint;
 BEGIN
@@ -43,14 +44,99 @@ BEGIN
     PERFORM strata._close_batch(source);
     -- The lock comes in a statement of its own, before the snapshot of the fold.
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
+    fill_from := strata._fill_target(entry, whole);
     progress := strata._decide_horizon(entry);
     SELECT count(*) INTO pending FROM (SELECT FROM strata._pending_batches p WHERE p.rollup_id = entry.rollup_id LIMIT 101) l;
-    outcome := strata._execute_as(strata._owner(source), strata._rollup_sql(entry, 'fold', progress.horizon, pending > 100))::jsonb;
-    PERFORM strata._record_progress(entry, progress, outcome);
+    outcome := strata._execute_as(strata._owner(source), strata._fold_sql(entry, progress.horizon, pending > 100, fill_from))::jsonb;
+    PERFORM strata._record_progress(entry, progress, outcome, fill_from);
+    PERFORM strata._finish_view(entry);
     RETURN (outcome ->> 'batches')::bigint;
 END
 $$;
-COMMENT ON FUNCTION strata._refresh_rollup(regclass, regclass) IS 'The writing half of refresh_rollup.';
+COMMENT ON FUNCTION strata._refresh_rollup(regclass, regclass, boolean) IS
+'The writing half of refresh_rollup. whole: a backfill is done to its end, else by one partition.';
+
+-- The backfill goes from the newest rows to the oldest. It begins when every transaction has ended that may have changed
+-- rows before it could know of the rollup; until then nothing is stored that a missing mark could make wrong.
+CREATE FUNCTION strata._fill_target(rollup strata._rollups, whole boolean) RETURNS timestamptz
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    progress strata._rollup_progress;
+    target timestamptz;
+BEGIN
+    SELECT p.* INTO progress FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
+    IF progress.filled_from = '-infinity' OR NOT strata._writers_have_ended(rollup, progress) THEN
+        RETURN NULL;
+    ELSIF NOT whole THEN
+        SELECT min(strata._bucket_lower(rollup, l.lower)) INTO target
+        FROM (SELECT l.lower FROM strata._leaves(strata._relation(rollup.table_id)) l WHERE l.lower < progress.filled_from ORDER BY l.lower DESC LIMIT 1) l;
+        IF EXISTS (SELECT FROM strata._leaves(strata._relation(rollup.table_id)) l WHERE l.lower < target) THEN
+            RETURN target;
+        END IF;
+    END IF;
+    RETURN '-infinity';
+END
+$$;
+REVOKE ALL ON FUNCTION strata._fill_target(strata._rollups, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fill_target(strata._rollups, boolean) IS 'From where on storage is to be filled by this refresh; NULL if there is nothing to fill, or not yet.';
+
+CREATE FUNCTION strata._writers_have_ended(rollup strata._rollups, progress strata._rollup_progress) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    bound xid8 := progress.writers_below;
+    seen pg_snapshot;
+BEGIN
+    IF progress.filled_from < 'infinity' OR progress.system_identifier <> (SELECT c.system_identifier FROM pg_control_system() c) THEN
+        -- it has begun, or this is another cluster, whose transactions all know of the rollup
+        RETURN true;
+    ELSIF rollup.created_at = now() THEN
+        -- nobody can know of it before this transaction commits
+        RETURN false;
+    ELSIF bound IS NULL THEN
+        bound := strata._next_xid();
+        UPDATE strata._rollup_progress p SET writers_below = bound WHERE p.rollup_id = rollup.rollup_id;
+    END IF;
+    SELECT pg_current_snapshot() INTO seen;
+    -- At or above xmax transactions may be running that the snapshot does not list, this one among them. Each holds a lock
+    -- on its id until after snapshots show it as ended. (Ids have 32 bits there: those above the bound only make it wait.)
+    RETURN NOT EXISTS (SELECT FROM pg_snapshot_xip(seen) x WHERE x < bound)
+        AND (bound <= pg_snapshot_xmax(seen) OR NOT EXISTS (
+            SELECT FROM pg_locks l
+            WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+              AND l.transactionid::text::bigint >= pg_snapshot_xmax(seen)::text::numeric % 4294967296));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._writers_have_ended(strata._rollups, strata._rollup_progress) FROM PUBLIC;
+COMMENT ON FUNCTION strata._writers_have_ended(strata._rollups, strata._rollup_progress) IS
+'Whether every transaction that may know nothing of a rollup has ended, so that its backfill may begin.';
+
+-- Once all is filled the view need not look at the rows for the rest. It waits for no reader: the longer form is right too.
+CREATE FUNCTION strata._finish_view(rollup strata._rollups) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    before text := current_setting('lock_timeout');
+BEGIN
+    IF NOT (SELECT p.view_fills AND p.filled_from = '-infinity' FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id) THEN
+        RETURN;
+    END IF;
+    BEGIN
+        PERFORM set_config('lock_timeout', '100ms', true);
+        PERFORM strata._execute_as(strata._owner(rollup.rollup), format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
+        UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
+    EXCEPTION WHEN lock_not_available THEN
+        NULL;
+    END;
+    PERFORM set_config('lock_timeout', before, true);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._finish_view(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._finish_view(strata._rollups) IS 'Gives a rollup whose backfill is done its final view, if nobody holds it just now.';
 
 CREATE FUNCTION strata._decide_horizon(rollup strata._rollups) RETURNS strata._rollup_progress
     LANGUAGE plpgsql
@@ -75,7 +161,8 @@ BEGIN
                 event_table.batch_sequence, last_drawn, highest),
             HINT = format('Run: SELECT pg_catalog.setval(%L, %s); then SELECT strata.rebuild_rollup(%L);', event_table.batch_sequence::text, highest, rollup.rollup::text);
     END IF;
-    SELECT p.rollup_id, p.folded, decided.horizon, decided.candidate, decided.candidate_xid, decided.system_identifier, p.refreshed_at, p.batches_folded
+    SELECT p.rollup_id, p.folded, decided.horizon, decided.candidate, decided.candidate_xid, decided.system_identifier,
+           p.filled_from, p.writers_below, p.view_fills, p.refreshed_at, p.batches_folded
     INTO progress
     FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
     RETURN progress;
@@ -85,7 +172,7 @@ REVOKE ALL ON FUNCTION strata._decide_horizon(strata._rollups) FROM PUBLIC;
 COMMENT ON FUNCTION strata._decide_horizon(strata._rollups) IS
 'Progress of a rollup with its horizon moved as far as the running transactions allow; ST007 if the sequence lies behind the ledger.';
 
-CREATE FUNCTION strata._record_progress(rollup strata._rollups, progress strata._rollup_progress, outcome jsonb) RETURNS void
+CREATE FUNCTION strata._record_progress(rollup strata._rollups, progress strata._rollup_progress, outcome jsonb, fill_from timestamptz DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,6 +186,7 @@ BEGIN
         candidate = progress.candidate,
         candidate_xid = progress.candidate_xid,
         system_identifier = progress.system_identifier,
+        filled_from = coalesce(fill_from, p.filled_from),
         refreshed_at = clock_timestamp(),
         batches_folded = p.batches_folded + batches
     WHERE p.rollup_id = rollup.rollup_id;
@@ -108,6 +196,6 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._record_progress(strata._rollups, strata._rollup_progress, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION strata._record_progress(strata._rollups, strata._rollup_progress, jsonb) IS
-'Writes down which batches a fold has seen, in the transaction of the fold.';
+REVOKE ALL ON FUNCTION strata._record_progress(strata._rollups, strata._rollup_progress, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION strata._record_progress(strata._rollups, strata._rollup_progress, jsonb, timestamptz) IS
+'Writes down which batches a fold has seen, and how far it has filled, in the transaction of the fold.';

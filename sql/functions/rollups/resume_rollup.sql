@@ -30,7 +30,6 @@ BEGIN
         exact_from = CASE WHEN strata._bucket_lower(r, retained) < retained THEN strata._bucket_upper(r, retained) ELSE r.exact_from END
     WHERE r.rollup_id = entry.rollup_id
     RETURNING r.* INTO entry;
-    PERFORM strata._execute_as(strata._owner(source), format('CREATE OR REPLACE VIEW %s AS %s', rollup, strata._rollup_sql(entry, 'view')));
     folded := strata._fill_rollup(entry);
     IF entry.exact_from > retained THEN
         RAISE NOTICE 'rollup % is exact for buckets from % on', rollup, entry.exact_from;

@@ -21,7 +21,7 @@ BEGIN
     -- no writer may be about to mark a group of it
     PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     PERFORM strata._execute_as(strata._owner(source), format('CREATE OR REPLACE VIEW %s AS SELECT * FROM (%s) v WHERE (SELECT strata._refuse_suspended(%L))',
-        rollup, strata._rollup_sql(entry, 'view'), rollup::text));
+        rollup, strata._view_sql(entry), rollup::text));
     UPDATE strata._rollups r SET suspended_at = clock_timestamp() WHERE r.rollup_id = entry.rollup_id;
 END
 $$;

@@ -2,6 +2,7 @@
 //! dead letter, also when the sidecar is killed on the way.
 
 use anyhow::{Result, ensure};
+use std::fmt::Write as _;
 use strata_e2e::{Acknowledged, Cluster, Endpoint, Event, promises, sidecar, until};
 use tokio_postgres::Client;
 
@@ -66,9 +67,10 @@ async fn set_up(client: &Client) -> Result<String> {
             ))
             .await?;
         let relation = name.replace('\\', "\\\\").replace('"', "\\\"");
-        config += &format!(
-            "[[feeds]]\nstream = \"clicks\"\nrelation = \"{relation}\"\n[feeds.columns]\nts = \"$.{member}\"\n"
-        );
+        writeln!(
+            config,
+            "[[feeds]]\nstream = \"clicks\"\nrelation = \"{relation}\"\n[feeds.columns]\nts = \"$.{member}\""
+        )?;
     }
     Ok(config)
 }
@@ -106,7 +108,7 @@ async fn every_time_type_exactly_once() -> Result<()> {
         let timeless = if time_type == "uuid" { TIMELESS } else { 0 };
         stored(&client, table, &told, timeless).await?;
     }
-    spoken_of(&cluster, &endpoint, &config, &all).await?;
+    spoken_of(&cluster, &endpoint, &config, &all)?;
     std::fs::remove_file(path)?;
     Ok(())
 }
@@ -144,7 +146,7 @@ async fn stored(client: &Client, table: &str, told: &[Acknowledged], timeless: i
 }
 
 /// `check` and `try` say times as the column has them.
-async fn spoken_of(cluster: &Cluster, endpoint: &Endpoint, config: &str, all: &[Event]) -> Result<()> {
+fn spoken_of(cluster: &Cluster, endpoint: &Endpoint, config: &str, all: &[Event]) -> Result<()> {
     let output = sidecar::run(cluster, endpoint, &["check", "--config", config])?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.code() == Some(0), "{}", String::from_utf8_lossy(&output.stderr));

@@ -3,10 +3,7 @@
 CREATE TABLE events (ts timestamptz NOT NULL, k int, f double precision, t text, j jsonb);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', '{}', ARRAY['count(*) AS n'])$refused$);
 SELECT strata.create_event_table('events', 'ts') \gset
-SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['count(DISTINCT t) AS n'])$refused$);
-SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['sum(f) AS f'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['1 + count(*) AS n'])$refused$);
-SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['array_agg(t) AS ts'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n, count(*) AS m'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['random() AS k'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['ts::date AS d'], ARRAY['count(*) AS n'])$refused$);
