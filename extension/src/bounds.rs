@@ -1,8 +1,16 @@
-//! The partitions of a table with their bounds, read where PostgreSQL keeps them parsed and sorted: the relation cache.
-//! Never here: deciding which partitions there should be.
+//! The partitions of a table: their bounds, read where PostgreSQL keeps them parsed and sorted, the relation cache; what
+//! lies below them; and their size. Never here: deciding which partitions there should be.
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+
+unsafe extern "C-unwind" {
+    fn find_all_inheritors(
+        parent: pg_sys::Oid,
+        lock: pg_sys::LOCKMODE,
+        parents_of_each: *mut *mut pg_sys::List,
+    ) -> *mut pg_sys::List;
+}
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Milliseconds from 1970-01-01 to 2000-01-01.
@@ -124,4 +132,44 @@ fn saturate(micros: i64) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(micros)
         .or_else(|_| TimestampWithTimeZone::try_from(infinity))
         .unwrap_or_else(|_| unreachable!("infinity is a timestamp"))
+}
+
+/// `strata._tree(relation regclass) RETURNS SETOF regclass`
+#[pg_extern(sql = false)]
+fn tree(relation: pg_sys::Oid) -> SetOfIterator<'static, pg_sys::Oid> {
+    // SAFETY: a catalog scan on the backend's main thread, inside a transaction.
+    SetOfIterator::new(unsafe { with_descendants(relation) })
+}
+
+/// `strata._partition_bytes(partition regclass) RETURNS bigint`
+#[pg_extern(sql = false)]
+fn partition_bytes(relation: pg_sys::Oid) -> Option<i64> {
+    // SAFETY: catalog look-ups on the backend's main thread, inside a transaction.
+    unsafe {
+        match pg_sys::get_rel_relkind(relation) as u8 {
+            0 => None,
+            // its own size is none, that of what lies below it is meant
+            pg_sys::RELKIND_PARTITIONED_TABLE => {
+                Some(with_descendants(relation).into_iter().filter_map(|part| bytes_of(part)).sum())
+            }
+            _ => bytes_of(relation),
+        }
+    }
+}
+
+/// NULL if the relation was dropped in the meantime.
+unsafe fn bytes_of(relation: pg_sys::Oid) -> Option<i64> {
+    unsafe { pgrx::direct_function_call(pg_sys::pg_total_relation_size, &[relation.into_datum()]) }
+}
+
+/// A relation and all below it, unlocked.
+unsafe fn with_descendants(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    unsafe {
+        let lock = pg_sys::NoLock as pg_sys::LOCKMODE;
+        let list =
+            pg_sys::ffi::pg_guard_ffi_boundary(|| find_all_inheritors(relation, lock, std::ptr::null_mut()));
+        let oids = (0..pg_sys::list_length(list)).map(|nth| pg_sys::list_nth_oid(list, nth)).collect();
+        pg_sys::list_free(list);
+        oids
+    }
 }

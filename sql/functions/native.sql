@@ -181,6 +181,18 @@ CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lo
 COMMENT ON FUNCTION strata._leaves(regclass) IS
 'The partitions of an event table with their bounds, in order: lower inclusive, upper exclusive, infinite where unbounded. Bounds of type timestamp and date are read as UTC, of type uuid as UUIDv7. No rows for what is not RANGE-partitioned by one column of these types or timestamptz.';
 
+CREATE FUNCTION strata._tree(relation regclass) RETURNS SETOF regclass
+    LANGUAGE C STABLE STRICT ROWS 100
+    AS 'MODULE_PATHNAME', 'tree_wrapper';
+COMMENT ON FUNCTION strata._tree(regclass) IS
+'A relation and everything below it, partitions of partitions too. Unlike pg_partition_tree it takes no locks, which for thousands of partitions fill the lock table and wait for whoever alters one.';
+
+CREATE FUNCTION strata._partition_bytes(partition regclass) RETURNS bigint
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'partition_bytes_wrapper';
+COMMENT ON FUNCTION strata._partition_bytes(regclass) IS
+'pg_total_relation_size of a partition with what lies below it; NULL if it is gone. Marked STABLE so that a view which shows it can be planned without it where nobody asks.';
+
 CREATE FUNCTION strata._disk_space(OUT total_bytes bigint, OUT free_bytes bigint) RETURNS SETOF record
     LANGUAGE C VOLATILE STRICT ROWS 1
     AS 'MODULE_PATHNAME', 'disk_space_wrapper';

@@ -1,12 +1,4 @@
 -- Which partitions are past retention, what holds them back, and how far retained_from may move.
-CREATE FUNCTION strata._partition_bytes(partition regclass) RETURNS bigint
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce((SELECT sum(pg_total_relation_size(t.relid)) FROM pg_partition_tree(partition) t), pg_total_relation_size(partition))::bigint
-$$;
-COMMENT ON FUNCTION strata._partition_bytes(regclass) IS 'Size of a partition with its sub-partitions, indexes and TOAST, in bytes.';
-
 CREATE FUNCTION strata._is_sealed(partition regclass) RETURNS boolean
     LANGUAGE sql STABLE STRICT
     SET search_path = pg_catalog, pg_temp

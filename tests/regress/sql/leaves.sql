@@ -76,6 +76,17 @@ CREATE TABLE hashed_a_h1 PARTITION OF hashed_a FOR VALUES WITH (MODULUS 2, REMAI
 CREATE TABLE hashed_b PARTITION OF hashed FOR VALUES FROM ('2026-01-02 00:00+00') TO ('2026-01-03 00:00+00') PARTITION BY HASH (user_id);
 SELECT partition, lower AT TIME ZONE 'UTC' AS lower, upper AT TIME ZONE 'UTC' AS upper FROM strata._leaves('hashed');
 
+-- everything below, without a lock, and the size of it
+INSERT INTO hashed SELECT '2026-01-01 12:00+00', n FROM generate_series(1, 100) n;
+BEGIN;
+SELECT t FROM strata._tree('hashed') t ORDER BY t::text;
+SELECT count(*) FROM pg_locks l JOIN strata._tree('hashed') t ON l.relation = t WHERE l.pid = pg_backend_pid();
+ROLLBACK;
+SELECT strata._partition_bytes('hashed') = pg_total_relation_size('hashed_a_h0') + pg_total_relation_size('hashed_a_h1') AS tree,
+    strata._partition_bytes('hashed_a') > 0 AS partition, strata._partition_bytes('hashed_b') AS empty_partition,
+    strata._partition_bytes('hashed_a_h0') = pg_total_relation_size('hashed_a_h0') AS leaf, strata._partition_bytes(0) AS gone;
+SELECT t FROM strata._tree('leafed_b') t;
+
 -- no rows for what is no such table
 CREATE TABLE listed (ts timestamptz) PARTITION BY LIST (ts);
 CREATE TABLE listed_a PARTITION OF listed FOR VALUES IN ('2026-01-01');
