@@ -25,11 +25,28 @@ fn leaves(
     (name!(partition, pg_sys::Oid), name!(lower, TimestampWithTimeZone), name!(upper, TimestampWithTimeZone)),
 > {
     // SAFETY: the relation cache, on the backend's main thread, inside a transaction.
-    TableIterator::new(unsafe { read_leaves(relation) })
+    TableIterator::new(unsafe { read_leaves(relation, i64::MIN, i64::MAX) })
+}
+
+/// `strata._leaves_between(relation regclass, low timestamptz, high timestamptz, OUT partition regclass,
+/// OUT lower timestamptz, OUT upper timestamptz)`
+#[pg_extern(sql = false)]
+fn leaves_between(
+    relation: pg_sys::Oid,
+    low: TimestampWithTimeZone,
+    high: TimestampWithTimeZone,
+) -> TableIterator<
+    'static,
+    (name!(partition, pg_sys::Oid), name!(lower, TimestampWithTimeZone), name!(upper, TimestampWithTimeZone)),
+> {
+    // SAFETY: as in `leaves`.
+    TableIterator::new(unsafe { read_leaves(relation, low.into(), high.into()) })
 }
 
 unsafe fn read_leaves(
     relation: pg_sys::Oid,
+    low: i64,
+    high: i64,
 ) -> Vec<(pg_sys::Oid, TimestampWithTimeZone, TimestampWithTimeZone)> {
     unsafe {
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
@@ -38,7 +55,7 @@ unsafe fn read_leaves(
             // dropped in the meantime
             return Vec::new();
         }
-        let leaves = time_key(rel).map_or_else(Vec::new, |key_type| bounds(rel, key_type));
+        let leaves = time_key(rel).map_or_else(Vec::new, |key_type| bounds(rel, key_type, low, high));
         // A catalog function like PostgreSQL's own: what it told may be out of date at once, and a view over
         // hundreds of tables must not hold hundreds of locks.
         pg_sys::relation_close(rel, lock);
@@ -80,6 +97,8 @@ unsafe fn time_key(rel: pg_sys::Relation) -> Option<pg_sys::Oid> {
 unsafe fn bounds(
     rel: pg_sys::Relation,
     key_type: pg_sys::Oid,
+    low: i64,
+    high: i64,
 ) -> Vec<(pg_sys::Oid, TimestampWithTimeZone, TimestampWithTimeZone)> {
     unsafe {
         let partitions = pg_sys::RelationGetPartitionDesc(rel, true);
@@ -88,20 +107,20 @@ unsafe fn bounds(
             return Vec::new();
         }
         let info = (*partitions).boundinfo;
-        let instant = |bound: usize| {
-            let micros = match *(*(*info).kind.add(bound)) {
-                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
-                pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MAXVALUE => i64::MAX,
-                _ => on_axis(*(*(*info).datums.add(bound)), key_type),
-            };
-            saturate(micros)
+        let instant = |bound: usize| match *(*(*info).kind.add(bound)) {
+            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MINVALUE => i64::MIN,
+            pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_MAXVALUE => i64::MAX,
+            _ => on_axis(*(*(*info).datums.add(bound)), key_type),
         };
         // Bounds ascend. The index beside a bound names the partition that ends there, -1 where a gap or nothing
         // does; it begins at the bound before.
         (1..(*info).ndatums as usize)
             .filter_map(|bound| {
                 let index = usize::try_from(*(*info).indexes.add(bound)).ok()?;
-                Some((*(*partitions).oids.add(index), instant(bound - 1), instant(bound)))
+                let (lower, upper) = (instant(bound - 1), instant(bound));
+                // an upper bound of infinity is that of a partition without end
+                (lower <= high && (upper > low || upper == i64::MAX))
+                    .then(|| (*(*partitions).oids.add(index), saturate(lower), saturate(upper)))
             })
             .collect()
     }

@@ -181,6 +181,14 @@ CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lo
 COMMENT ON FUNCTION strata._leaves(regclass) IS
 'The partitions of an event table with their bounds, in order: lower inclusive, upper exclusive, infinite where unbounded. Bounds of type timestamp and date are read as UTC, of type uuid as UUIDv7. No rows for what is not RANGE-partitioned by one column of these types or timestamptz.';
 
+CREATE FUNCTION strata._leaves_between(
+    relation regclass, low timestamptz, high timestamptz, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz
+) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT ROWS 10
+    AS 'MODULE_PATHNAME', 'leaves_between_wrapper';
+COMMENT ON FUNCTION strata._leaves_between(regclass, timestamptz, timestamptz) IS
+'Those of _leaves that can hold a place on the axis from low to high, both inclusive.';
+
 CREATE FUNCTION strata._tree(relation regclass) RETURNS SETOF regclass
     LANGUAGE C STABLE STRICT ROWS 100
     AS 'MODULE_PATHNAME', 'tree_wrapper';

@@ -11,6 +11,17 @@ CREATE TABLE leafed_high PARTITION OF leafed FOR VALUES FROM ('2026-01-06 00:00+
 CREATE TABLE leafed_low PARTITION OF leafed FOR VALUES FROM (MINVALUE) TO ('2025-12-31 12:34:56.789012+00');
 SELECT partition, lower AT TIME ZONE 'UTC' AS lower, upper AT TIME ZONE 'UTC' AS upper FROM strata._leaves('leafed');
 
+-- those of a range, whose ends belong to it; bounds belong to the partition above
+SELECT r.name, string_agg(l.partition::text, ' ' ORDER BY l.lower) AS partitions
+FROM (VALUES (1, 'in one', '2026-01-01 12:00+00'::timestamptz, '2026-01-01 13:00+00'::timestamptz),
+    (2, 'on the bounds', '2026-01-02 00:00+00', '2026-01-03 00:00+00'),
+    (3, 'just before', '2026-01-02 00:00+00', '2026-01-02 23:59:59.999999+00'),
+    (4, 'in a gap', '2026-01-05 00:00+00', '2026-01-05 12:00+00'),
+    (5, 'all', '-infinity', 'infinity'), (6, 'the end', 'infinity', 'infinity'), (7, 'the beginning', '-infinity', '-infinity'),
+    (8, 'backwards', '2026-01-03 00:00+00', '2026-01-01 00:00+00')) AS r (nth, name, low, high)
+LEFT JOIN LATERAL strata._leaves_between('leafed', r.low, r.high) l ON true
+GROUP BY r.nth, r.name ORDER BY r.nth;
+
 -- a default partition has no bounds, and one whose detaching was begun is no partition any more
 CREATE TABLE leafed_rest PARTITION OF leafed DEFAULT;
 SELECT partition FROM strata._leaves('leafed');
