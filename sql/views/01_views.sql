@@ -13,11 +13,13 @@ COMMENT ON VIEW strata.event_tables IS 'Event tables with their settings.';
 
 CREATE VIEW strata.partitions AS
 SELECT t.relation, l.partition,
-       strata._from_axis(t.time_type, t.timezone, l.lower) AS lower, strata._from_axis(t.time_type, t.timezone, l.upper) AS upper,
+       -- spelled out for the common case: a function that locks its search_path is never inlined
+       CASE WHEN t.time_type IN ('timestamp'::regtype, 'date'::regtype) THEN strata._from_axis(t.time_type, t.timezone, l.lower) ELSE l.lower END AS lower,
+       CASE WHEN t.time_type IN ('timestamp'::regtype, 'date'::regtype) THEN strata._from_axis(t.time_type, t.timezone, l.upper) ELSE l.upper END AS upper,
        strata._partition_bytes(l.partition) AS bytes,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows_estimated,
        CASE
-           WHEN strata._is_sealed(l.partition) THEN 'sealed'
+           WHEN s.oid IS NOT NULL THEN 'sealed'
            WHEN l.lower > w.present THEN 'ahead'
            WHEN l.upper <= w.lower THEN 'closed'
            ELSE 'open'
@@ -27,6 +29,7 @@ FROM strata._event_tables t
 CROSS JOIN LATERAL (SELECT a.lower, strata._axis_now(t) AS present FROM strata._accepted_window(t) a OFFSET 0) w
 CROSS JOIN LATERAL strata._leaves(t.relation) l
 JOIN pg_class c ON c.oid = l.partition
+LEFT JOIN pg_constraint s ON s.conrelid = l.partition AND s.contypid = 0 AND s.conname = 'strata_expired'
 LEFT JOIN LATERAL (
     SELECT count(DISTINCT b.batch_id) AS pending_batches
     FROM strata._rollups r JOIN strata._pending_batches b ON b.rollup_id = r.rollup_id

@@ -12,10 +12,12 @@ DECLARE
     outcome pg_catalog.int8;
     failures pg_catalog.int4;
 BEGIN
-    IF maintain_partitions.relation IS NULL THEN
-        PERFORM strata._heal_catalog();
-        COMMIT;
+    IF maintain_partitions.relation IS NOT NULL THEN
+        -- raises 42501 and ST001
+        PERFORM strata._maintenance_steps(maintain_partitions.relation);
     END IF;
+    PERFORM strata._heal_catalog();
+    COMMIT;
     FOREACH target IN ARRAY strata._maintainable(maintain_partitions.relation)
     LOOP
         FOREACH step IN ARRAY strata._maintenance_steps(target)
@@ -143,7 +145,6 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
-    PERFORM strata._forget_dropped_relations();
     PERFORM strata._sync_columns(event_table);
     PERFORM strata._make_partitions(event_table, strata._axis_now(event_table), strata._premade_until(event_table));
     PERFORM strata._align_owners(event_table);
@@ -212,25 +213,27 @@ COMMENT ON FUNCTION strata._align_owners(strata._event_tables) IS
 'Gives what belongs to an event table to the table''s owner, after the table was given to another.';
 
 CREATE FUNCTION strata._strays(relation regclass) RETURNS SETOF regclass
-    LANGUAGE sql STABLE STRICT
+    LANGUAGE sql STABLE STRICT ROWS 1
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.oid::regclass
-    FROM pg_class c
-    WHERE c.relowner <> strata._owner(relation) AND c.oid IN (
-        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = relation
+    FROM (
+        SELECT t.oid FROM strata._tree(relation) t (oid)
         UNION ALL SELECT t.batch_sequence FROM strata._event_tables t WHERE t.relation = _strays.relation
         UNION ALL SELECT unnest(ARRAY[r.rollup, r.definition, r.storage, r.dirty]) FROM strata._rollups r
-            JOIN strata._event_tables t ON t.table_id = r.table_id WHERE t.relation = _strays.relation)
+            JOIN strata._event_tables t ON t.table_id = r.table_id WHERE t.relation = _strays.relation
+    ) AS ours (oid)
+    JOIN pg_class c ON c.oid = ours.oid
+    WHERE c.relowner <> (SELECT p.relowner FROM pg_class p WHERE p.oid = relation)
 $$;
 REVOKE ALL ON FUNCTION strata._strays(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._strays(regclass) IS 'Partitions, rollups and sequence of an event table that have another owner than the table.';
 
 CREATE FUNCTION strata._without_mark_triggers(relation regclass) RETURNS SETOF regclass
-    LANGUAGE sql STABLE STRICT
+    LANGUAGE sql STABLE STRICT ROWS 1
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT t.relid FROM pg_partition_tree(relation) t
+    SELECT t.relid FROM strata._tree(relation) t (relid)
     WHERE (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = t.relid AND g.tgenabled = 'A'
            AND g.tgname IN ('strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')) < 3
 $$;

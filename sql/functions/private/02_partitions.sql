@@ -124,7 +124,8 @@ DECLARE
     step_upper timestamptz;
     -- below retained_from nothing is made any more
     present tstzmultirange := tstzmultirange(tstzrange(NULL, event_table.retained_from)) + coalesce(
-        (SELECT range_agg(tstzrange(l.lower, l.upper)) FROM strata._leaves(event_table.relation) l), '{}');
+        (SELECT range_agg(tstzrange(l.lower, l.upper))
+         FROM strata._leaves_between(event_table.relation, step_lower, strata._partition_upper(event_table, strata._partition_lower(event_table, upper))) l), '{}');
     missing tstzrange[] := '{}';
 BEGIN
     IF present @> tstzrange(step_lower, upper, '[]') THEN

@@ -257,7 +257,7 @@ DECLARE
     mark text := strata._mark_function(relation)::text;
 BEGIN
     FOR found_trigger IN
-        SELECT t.tgname, t.tgrelid::regclass AS relation FROM pg_partition_tree(_drop_triggers.relation) p
+        SELECT t.tgname, t.tgrelid::regclass AS relation FROM strata._tree(_drop_triggers.relation) p (relid)
         JOIN pg_trigger t ON t.tgrelid = p.relid
         WHERE t.tgparentid = 0 AND t.tgname IN ('strata_guard', 'strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')
     LOOP

@@ -7,6 +7,12 @@ AS $$
 DECLARE
     orphan record;
 BEGIN
+    -- nearly always nothing is gone
+    IF NOT EXISTS (SELECT FROM strata._event_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)
+        AND NOT EXISTS (SELECT FROM strata._rollups r LEFT JOIN pg_class c ON c.oid = r.rollup WHERE c.oid IS NULL)
+    THEN
+        RETURN;
+    END IF;
     FOR orphan IN SELECT o.* FROM strata._orphans() o LOOP
         PERFORM strata._execute_as(orphan.owner, orphan.statement);
     END LOOP;
