@@ -51,7 +51,7 @@ fn definition_columns(
 > {
     // SAFETY: parse trees of a view held open and locked, on the backend's main thread.
     let rows = unsafe {
-        with_query(definition, |query, context| {
+        with_query(definition, |query, _, context| {
             list_items::<pg_sys::TargetEntry>((*query).targetList)
                 .filter(|&entry| !(*entry).resjunk)
                 .map(|entry| describe(entry, context))
@@ -66,7 +66,7 @@ fn definition_columns(
 fn definition_filter(definition: pg_sys::Oid) -> Option<String> {
     // SAFETY: as in `definition_columns`.
     unsafe {
-        with_query(definition, |query, context| {
+        with_query(definition, |query, _, context| {
             let quals = (*(*query).jointree).quals;
             (!quals.is_null()).then(|| deparse(quals, context))
         })
@@ -78,7 +78,7 @@ fn definition_filter(definition: pg_sys::Oid) -> Option<String> {
 fn definition_filter_is_mutable(definition: pg_sys::Oid) -> bool {
     // SAFETY: as in `definition_columns`.
     unsafe {
-        with_query(definition, |query, _| pg_sys::contain_mutable_functions((*(*query).jointree).quals))
+        with_query(definition, |query, _, _| pg_sys::contain_mutable_functions((*(*query).jointree).quals))
     }
 }
 
@@ -122,16 +122,17 @@ unsafe fn describe(entry: *mut pg_sys::TargetEntry, context: *mut pg_sys::List) 
     }
 }
 
-unsafe fn deparse(node: *mut pg_sys::Node, context: *mut pg_sys::List) -> String {
+pub unsafe fn deparse(node: *mut pg_sys::Node, context: *mut pg_sys::List) -> String {
     unsafe {
         CStr::from_ptr(pg_sys::deparse_expression(node, context, true, false)).to_string_lossy().into_owned()
     }
 }
 
-/// Opens the view and hands over a private copy of its query, whose only source relation is variable number 1.
-unsafe fn with_query<T>(
+/// Opens the view and hands over a private copy of its query, whose only source relation is variable number 1, with
+/// that relation and a context to deparse in.
+pub unsafe fn with_query<T>(
     definition: pg_sys::Oid,
-    read: impl FnOnce(*mut pg_sys::Query, *mut pg_sys::List) -> T,
+    read: impl FnOnce(*mut pg_sys::Query, pg_sys::Oid, *mut pg_sys::List) -> T,
 ) -> T {
     unsafe {
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
@@ -154,7 +155,7 @@ unsafe fn with_query<T>(
         }
         let alias = CString::from(SOURCE_ALIAS);
         let context = pg_sys::deparse_context_for(alias.as_ptr(), source);
-        let result = read(query, context);
+        let result = read(query, source, context);
         pg_sys::relation_close(view, lock);
         result
     }
@@ -204,7 +205,7 @@ unsafe fn source_of(query: *mut pg_sys::Query) -> (i32, pg_sys::Oid) {
     )
 }
 
-unsafe fn list_items<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
+pub unsafe fn list_items<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
     unsafe {
         let length = if list.is_null() { 0 } else { (*list).length };
         (0..length).map(move |i| pg_sys::list_nth(list, i).cast())

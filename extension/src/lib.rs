@@ -26,6 +26,7 @@ mod disk;
 mod errors;
 mod execute;
 mod rights;
+mod shape;
 mod uuid_time;
 
 use pgrx::prelude::*;

@@ -63,6 +63,13 @@ CREATE FUNCTION strata._definition_columns(
 COMMENT ON FUNCTION strata._definition_columns(regclass) IS
 'The output columns of a rollup''s definition view, each expression deparsed with the source relation named e.';
 
+CREATE FUNCTION strata._definition_shape(definition regclass, OUT source regclass, OUT bucket_arguments text[], OUT fault text)
+    RETURNS SETOF record
+    LANGUAGE C STABLE STRICT ROWS 1
+    AS 'MODULE_PATHNAME', 'definition_shape_wrapper';
+COMMENT ON FUNCTION strata._definition_shape(regclass) IS
+'The table that a definition view reads, and the arguments of the strata.time_bucket call that is its first column, deparsed with the table named e, all but the second constants; fault says what keeps the view from being the definition of a rollup.';
+
 CREATE FUNCTION strata._definition_filter(definition regclass) RETURNS text
     LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'definition_filter_wrapper';

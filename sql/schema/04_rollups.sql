@@ -10,6 +10,8 @@ CREATE TABLE strata._rollups (
     suspended_at timestamptz,
     bucket interval NOT NULL,
     timezone text NOT NULL,
+    -- where buckets are counted from, on the axis; NULL: time_bucket's default
+    origin timestamptz,
     retention interval,
     -- buckets from here on are exact, if that is later than the table's retained_from
     exact_from timestamptz NOT NULL DEFAULT '-infinity',

@@ -54,7 +54,7 @@ COMMENT ON FUNCTION strata._active_rollups(strata._event_tables) IS 'The rollups
 CREATE FUNCTION strata._bucket_lower(rollup strata._rollups, place timestamptz) RETURNS timestamptz
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
-AS $$ SELECT strata.time_bucket((rollup).bucket, place, (rollup).timezone) $$;
+AS $$ SELECT strata.time_bucket((rollup).bucket, place, (rollup).timezone, (rollup).origin) $$;
 COMMENT ON FUNCTION strata._bucket_lower(strata._rollups, timestamptz) IS 'Start of the bucket of a rollup that a place on the axis lies in.';
 
 -- The latest place at or before one that is in the middle of no bucket of a rollup kept up and of no partition.

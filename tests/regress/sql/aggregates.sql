@@ -43,6 +43,30 @@ SELECT all_differences();
 SELECT count(*) FROM recomputed_storage WHERE k = 99;
 SELECT strata.drop_rollup(rollup) FROM strata.rollups WHERE source = 'e'::regclass;
 
+-- written as a query
+SELECT strata.create_rollup('written', $$SELECT strata.time_bucket('12 hours', ts, 'Europe/Berlin', '2026-01-01 06:00+00') AS bucket, k AS kind, "100%" % 2 AS parity, count(*) AS n, max(t) FILTER (WHERE flag) AS last
+FROM e WHERE k <> 3 GROUP BY 1, k, parity;$$);
+SELECT bucket, timezone, group_by, aggregates FROM strata.rollups WHERE rollup = 'written'::regclass;
+SELECT differences('written'), strata.refresh_rollup('written') >= 0, differences('written');
+UPDATE e SET k = 4 WHERE k = 0;
+SELECT differences('written'), strata.refresh_rollup('written') >= 0, differences('written');
+SELECT count(*) AS elsewhere FROM written WHERE extract(hour FROM bucket) NOT IN (6, 18);
+SELECT strata.drop_rollup('written');
+SELECT refused(format('SELECT strata.create_rollup(%L, %L)', 'wrong', q)) FROM unnest(ARRAY[
+    'SELECT k, count(*) FROM e GROUP BY 1',
+    'SELECT strata.time_bucket(''1 day'', ts), count(*) FROM e GROUP BY 1',
+    'SELECT strata.time_bucket(''1 day'', now()) AS bucket, count(*) FROM e GROUP BY 1',
+    'SELECT strata.time_bucket(took, ts) AS bucket, count(*) FROM e GROUP BY 1',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*), k FROM e GROUP BY 1, 3',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e GROUP BY 1, k',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e GROUP BY 1 HAVING count(*) > 1',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e GROUP BY 1 ORDER BY 1',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e GROUP BY ROLLUP (1)',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e JOIN pg_class ON true GROUP BY 1',
+    'SELECT strata.time_bucket(''1 day'', ts) AS bucket, count(*) FROM e WHERE ts < now() GROUP BY 1',
+    'SELECT strata.time_bucket(''1 day'', stats_reset) AS bucket, count(*) FROM pg_stat_archiver GROUP BY 1',
+    'DELETE FROM e']) q;
+
 -- the backfill: exact before, during and after; newest first; writers are not held back
 SELECT strata.create_rollup('later', 'e', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(n) AS s'], with_data => false);
 SELECT strata.create_rollup('later_still', 'e', '1 day', ARRAY['k'], ARRAY['count(DISTINCT t) AS texts'], with_data => false);
