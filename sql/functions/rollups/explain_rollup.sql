@@ -44,7 +44,7 @@ AS $$
     SELECT CASE
         WHEN strata._merge_of(aggregate, argument_type, NOT is_ordered) IS NOT NULL THEN NULL
         WHEN f.proname IN ('sum', 'avg') AND NOT is_ordered AND argument_type IN ('float4'::regtype, 'float8'::regtype)
-            THEN format('sums of floating-point numbers depend on the order of rows; %s((%s)::numeric) would fold', f.proname, regexp_replace(argument, '^e\.', ''))
+            THEN format('sums of floating-point numbers depend on the order of rows; %s((%s)::numeric) would fold', f.proname, regexp_replace(argument, '(?<![[:alnum:]_"$.])e\.', '', 'g'))
         WHEN is_ordered THEN 'DISTINCT and ORDER BY need all rows of a group'
         ELSE 'its parts do not make up the whole'
     END
