@@ -17,6 +17,7 @@ CREATE TYPE strata._rollup_parts AS (
     live text,                  -- condition on groups d that are neither frozen nor waiting for the backfill
     filled_from text,           -- the place from where on storage is filled, in the type of the time column …
     filled_bucket text,         -- … and of buckets
+    frozen_bucket text,         -- the bucket below which groups are frozen
     storage_match text,         -- s and d are the same group
     delta_match text,           -- p and d are
     source_match text,          -- row e belongs to group d
@@ -47,6 +48,7 @@ BEGIN
            'd.bucket >= ' || live_from,
            strata._time_at(time_type, format(state_row, 'filled_from'), false),
            strata._time_at(bucket_type, format(state_row, 'filled_from'), false),
+           strata._time_at(bucket_type, format(state_row, 'retained_from'), false),
            's.bucket = d.bucket AND ' || strata._key_match(definition, source, 's', 'd'),
            'p.bucket = d.bucket AND ' || strata._key_match(definition, source, 'p', 'd'),
            format('%s = d.bucket AND %s AND %s >= %s AND %s <= %s', min(d.expression) FILTER (WHERE d.ordinal = 1),
@@ -128,7 +130,8 @@ BEGIN
             parts.groups, parts.states, parts.aliased_groups, parts.partials, pending_rows, parts.ordinals, parts.dirty, parts.live, parts.delta_match);
     END IF;
     IF strata._is_filling(rollup) THEN
-        arms[1] := arms[1] || format(' AND s.bucket >= %s', parts.filled_bucket);
+        -- what is frozen stays stored while the rest is filled again
+        arms[1] := arms[1] || format(' AND (s.bucket >= %s OR s.bucket < %s)', parts.filled_bucket, parts.frozen_bucket);
         arms := arms || format('SELECT %s, %s FROM %s e WHERE %s AND %s < %s GROUP BY %s',
             parts.aliased_groups, parts.partials, parts.source, parts.counted, parts.event_time, parts.filled_from, parts.ordinals);
     END IF;

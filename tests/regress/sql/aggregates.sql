@@ -10,6 +10,17 @@ BEGIN
     RETURN n;
 END $$;
 CREATE FUNCTION all_differences() RETURNS bigint[] LANGUAGE sql AS $$ SELECT array_agg(differences(r.rollup::text) ORDER BY r.rollup::text) FROM strata.rollups r WHERE r.source = 'e'::regclass $$;
+CREATE FUNCTION all_differences_from(retained_from timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE r record; n bigint; outcome bigint[] := '{}'; query text;
+BEGIN
+    FOR r IN SELECT rollup FROM strata.rollups WHERE source = 'e'::regclass ORDER BY rollup::text LOOP
+        query := rtrim(strata.rollup_query(r.rollup), '; ');
+        EXECUTE format('SELECT (SELECT count(*) FROM (SELECT * FROM %1$s WHERE bucket >= %3$L EXCEPT ALL SELECT * FROM (%2$s) q WHERE bucket >= %3$L) a)
+            + (SELECT count(*) FROM (SELECT * FROM (%2$s) q WHERE bucket >= %3$L EXCEPT ALL SELECT * FROM %1$s WHERE bucket >= %3$L) b)', r.rollup, query, retained_from) INTO n;
+        outcome := outcome || n;
+    END LOOP;
+    RETURN outcome;
+END $$;
 CREATE FUNCTION refresh_all() RETURNS bigint LANGUAGE sql AS $$ SELECT count(strata.refresh_rollup(r.rollup)) FROM strata.rollups r WHERE r.source = 'e'::regclass $$;
 CREATE AGGREGATE product(numeric) (SFUNC = numeric_mul, STYPE = numeric, INITCOND = '1');
 SELECT strata.create_event_table('e', 'ts', accept_past => '100 days', premake => 1);
@@ -101,9 +112,51 @@ SELECT all_differences();
 CALL strata.refresh_rollups();
 SELECT all_differences();
 SELECT refused($$CALL strata.refresh_rollups('pg_class')$$);
+-- one column more: exact at once, filled again by refreshes; frozen buckets have none of it
+SELECT strata.drop_rollup('later_still');
+SELECT strata.alter_event_table('e', retention => '8 days', accept_past => '8 days');
+CALL strata.maintain_partitions('e');
+CALL strata.refresh_rollups('e');
+SELECT strata.add_rollup_aggregate('later', 'avg(n) FILTER (WHERE k > 2) AS mean');
+SELECT all_differences_from((SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass));
+SELECT count(*) > 0 AS frozen, count(mean) AS with_mean FROM later WHERE bucket < (SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass);
+INSERT INTO e (ts, k, n, t) SELECT ts, k, n, t FROM e WHERE ts > now() - interval '7 days' LIMIT 20;
+SELECT all_differences_from((SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass));
+SELECT strata.add_rollup_aggregate('later', 'min(t COLLATE "C") AS lowest');
+SET client_min_messages = warning;
+CALL strata.refresh_rollups('e');
+CALL strata.refresh_rollups('e');
+RESET client_min_messages;
+SELECT all_differences_from((SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass));
+UPDATE e SET n = n + 1 WHERE k = 3;
+SELECT all_differences_from((SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass));
+SELECT split_part(refused($$SELECT strata.add_rollup_aggregate('later', '1 + count(*) AS more')$$), E'\n', 1);
+SELECT split_part(refused($$SELECT strata.add_rollup_aggregate('later', 'count(*) AS n')$$), E'\n', 1);
+SELECT split_part(refused($$SELECT strata.add_rollup_aggregate('later', 'count(*) AS a, count(*) AS b')$$), E'\n', 1);
+SELECT count(*) AS differences FROM strata.verify_rollup('later');
+-- replaced by another in its place, with its privileges
+CREATE ROLE regress_rollup_reader;
+GRANT SELECT ON later TO regress_rollup_reader WITH GRANT OPTION;
+CREATE SCHEMA elsewhere;
+SELECT strata.create_rollup('elsewhere.better', 'e', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'max(n) AS most'], with_data => false);
+SELECT refused($$SELECT strata.replace_rollup('later', 'elsewhere.better')$$);
+SET client_min_messages = warning;
+CALL strata.refresh_rollups('e');
+SELECT split_part(refused($$SELECT strata.replace_rollup('later', 'elsewhere.better')$$), E'\n', 1);
+SELECT strata.replace_rollup('later', 'elsewhere.better', discard_frozen => true);
+RESET client_min_messages;
+SELECT rollup, aggregates FROM strata.rollups WHERE source = 'e'::regclass;
+SELECT has_table_privilege('regress_rollup_reader', 'later', 'SELECT WITH GRANT OPTION') AS granted;
+SELECT refused($$SELECT strata.replace_rollup('later', 'later')$$);
+SELECT relname, relkind FROM pg_class WHERE relname ~ '^later|better' AND relkind <> 'i' AND relnamespace IN ('aggregates'::regnamespace, 'elsewhere'::regnamespace) ORDER BY 1;
+UPDATE e SET n = n + 1 WHERE k = 3;
+SELECT all_differences_from((SELECT retained_from FROM strata.event_tables WHERE relation = 'e'::regclass));
+DROP SCHEMA elsewhere CASCADE;
+SELECT strata.drop_rollup('later');
+DROP ROLE regress_rollup_reader;
 -- retention waits for it
 SELECT strata.create_rollup('unfilled', 'e', '1 day', '{}', ARRAY['count(*) AS n'], with_data => false);
-SELECT strata.alter_event_table('e', retention => '8 days', accept_past => '8 days');
+SELECT strata.alter_event_table('e', retention => '6 days', accept_past => '6 days');
 SELECT DISTINCT blocked_by FROM strata.expired_partitions('e');
 SET client_min_messages = warning;
 DROP SCHEMA aggregates CASCADE;
