@@ -181,6 +181,12 @@ impl Batch {
         }
     }
 
+    /// Arranges the rows in another layout.
+    pub fn rearrange(&mut self, layout: &Layout, time_type: TimeType) {
+        self.arranged = None;
+        self.arrange(layout, time_type);
+    }
+
     /// What [`Batch::arrange`] has worked out.
     pub fn arranged(&self) -> Option<&Arranged> {
         self.arranged.as_ref()

@@ -6,7 +6,7 @@ use super::batcher::Job;
 use super::link::patient;
 use super::{Context, Table};
 use crate::batch::Batch;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::metrics::Metrics;
 use crate::postgres::write::{Outcome, Writer, Written};
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 /// Writes batches until none comes any more.
 pub async fn run(context: Arc<Context>, table: Arc<Table>, mut jobs: mpsc::Receiver<Job>) -> Result<()> {
     let mut carrier = Carrier { context, table, writer: None };
-    while let Some(Job { mut batch, layout, permit }) = jobs.recv().await {
-        carrier.carry(&mut batch, &layout).await?;
+    while let Some(Job { mut batch, mut layout, permit }) = jobs.recv().await {
+        carrier.carry(&mut batch, &mut layout).await?;
         // Freeing a batch takes as long as a row or a thousand: the next one need not wait for it.
         tokio::task::spawn_blocking(move || {
             drop(batch);
@@ -30,6 +30,16 @@ pub async fn run(context: Arc<Context>, table: Arc<Table>, mut jobs: mpsc::Recei
     Ok(())
 }
 
+/// How an attempt ended.
+enum Attempt {
+    /// The batch is in the database.
+    Written,
+    /// It is not, and what is left of it is to be tried at once.
+    Again,
+    /// The server refused too many rows.
+    Stale(Error),
+}
+
 struct Carrier {
     context: Arc<Context>,
     table: Arc<Table>,
@@ -37,9 +47,10 @@ struct Carrier {
 }
 
 impl Carrier {
-    async fn carry(&mut self, batch: &mut Batch, layout: &Layout) -> Result<()> {
+    async fn carry(&mut self, batch: &mut Batch, layout: &mut Layout) -> Result<()> {
         let mut backoff = Backoff::default();
         let mut uncertain = false;
+        let mut renewed = false;
         loop {
             let dropped = batch.drop_lost();
             if dropped > 0 {
@@ -53,8 +64,18 @@ impl Carrier {
                 return Ok(());
             }
             let error = match self.attempt(batch, layout, &mut uncertain).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => continue,
+                Ok(Attempt::Written) => return Ok(()),
+                Ok(Attempt::Again) => continue,
+                Ok(Attempt::Stale(error)) if renewed => {
+                    return Err(error.while_doing(format!("writing into {}", self.table.plan.relation)));
+                }
+                Ok(Attempt::Stale(_)) => match self.renew(batch, layout).await {
+                    Ok(()) => {
+                        renewed = true;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
                 Err(error) => error,
             };
             if error.connection_lost || self.writer.as_ref().is_some_and(Writer::is_closed) {
@@ -69,8 +90,17 @@ impl Carrier {
         }
     }
 
-    /// One attempt; `true` when the batch is in the database.
-    async fn attempt(&mut self, batch: &mut Batch, layout: &Layout, uncertain: &mut bool) -> Result<bool> {
+    /// Asks anew which times are accepted: retention may have passed a batch that lay ready, and then it is not the
+    /// rows that are wrong, nor the table.
+    async fn renew(&self, batch: &mut Batch, layout: &mut Layout) -> Result<()> {
+        let session = self.context.control.session().await?;
+        *layout = session.prepare_batch(&self.table.plan.relation, batch.range()).await?;
+        batch.rearrange(layout, self.table.plan.time_type);
+        Ok(())
+    }
+
+    /// One attempt.
+    async fn attempt(&mut self, batch: &mut Batch, layout: &Layout, uncertain: &mut bool) -> Result<Attempt> {
         if self.writer.is_none() {
             let session = self.context.database.connect().await.map_err(patient)?;
             let refused = self.context.config.batch.refused_rows_max;
@@ -78,12 +108,12 @@ impl Carrier {
         }
         if *uncertain {
             if self.happened(batch).await? {
-                return Ok(true);
+                return Ok(Attempt::Written);
             }
             *uncertain = false;
-            return Ok(false);
+            return Ok(Attempt::Again);
         }
-        let Some(writer) = &self.writer else { return Ok(false) };
+        let Some(writer) = &self.writer else { return Ok(Attempt::Again) };
         let started = Instant::now();
         match writer.write(batch, layout).await? {
             Outcome::Committed(written) => {
@@ -96,8 +126,9 @@ impl Carrier {
                     "committed"
                 );
                 self.account(&written);
-                Ok(true)
+                Ok(Attempt::Written)
             }
+            Outcome::Stale(error) => Ok(Attempt::Stale(error)),
             Outcome::Fenced(shards) => {
                 for (stream, shard) in shards {
                     tracing::warn!(
@@ -111,7 +142,7 @@ impl Carrier {
                         }
                     }
                 }
-                Ok(false)
+                Ok(Attempt::Again)
             }
         }
     }

@@ -13,14 +13,18 @@ const CAREFUL_ROWS: usize = 2_000;
 const COPY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_TRAILER: &[u8; 2] = b"\xff\xff";
 
+/// What became of the rows of a batch.
+pub(super) enum Copied {
+    /// These are in, these were refused.
+    Rows(Vec<Place>, Vec<Refused>),
+    /// More were refused than may be.
+    TooManyRefused(Error),
+}
+
 impl Writer {
     /// Sends rows; those the server refuses for their data come back, the others are in. A refused range is cut
     /// before and after the row the server names, or in two where it names none.
-    pub(super) async fn copy_rows(
-        &self,
-        batch: &Batch,
-        places: Vec<Place>,
-    ) -> Result<(Vec<Place>, Vec<Refused>)> {
+    pub(super) async fn copy_rows(&self, batch: &Batch, places: Vec<Place>) -> Result<Copied> {
         let mut refused: Vec<(usize, Refused)> = Vec::new();
         let mut stack = Vec::new();
         stack.push(0..places.len());
@@ -50,10 +54,10 @@ impl Writer {
             };
             refused.push((at, refusal(batch, places[at], &error)));
             if refused.len() > self.refused_rows_max {
-                return Err(Error::end(format!(
+                return Ok(Copied::TooManyRefused(Error::end(format!(
                     "{}: the server refused more than {} rows of one batch; the last: {}",
                     self.relation, self.refused_rows_max, error.message
-                )));
+                ))));
             }
             stack.push(at + 1..range.end);
             stack.push(range.start..at);
@@ -63,7 +67,7 @@ impl Writer {
         for (at, _) in refused.iter().rev() {
             kept.remove(*at);
         }
-        Ok((kept, refused.into_iter().map(|(_, r)| r).collect()))
+        Ok(Copied::Rows(kept, refused.into_iter().map(|(_, r)| r).collect()))
     }
 
     /// One COPY inside a savepoint of its own. Constraints that were to be checked at the end are checked here,

@@ -2,6 +2,7 @@
 //! aside by `copy`. Never: reconnecting, deciding whether a lost COMMIT happened.
 
 use super::Session;
+use super::copy::Copied;
 use super::types::Micros;
 use crate::batch::{Advance, Batch, LeafRoot, Place, Refused};
 use crate::decode::event_time::TimeType;
@@ -16,6 +17,8 @@ use tokio_postgres::Statement;
 pub enum Outcome {
     /// All in.
     Committed(Written),
+    /// Nothing written: the server refused so many rows that the layout may be out of date.
+    Stale(Error),
     /// Nothing written: these shards (stream, shard) are another's now, or their checkpoint is not where we left it.
     Fenced(Vec<(String, String)>),
 }
@@ -75,7 +78,7 @@ impl Writer {
         let outcome = self.transaction(batch, layout).await;
         let undo = match &outcome {
             Ok(Outcome::Committed(_)) => false,
-            Ok(Outcome::Fenced(_)) => true,
+            Ok(Outcome::Fenced(_) | Outcome::Stale(_)) => true,
             Err(error) => !error.connection_lost,
         };
         if undo {
@@ -96,7 +99,10 @@ impl Writer {
         batch.stamp(batch_id);
         batch.arrange(layout, self.time_type);
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
-        let (places, refused) = self.copy_rows(batch, arranged.places.clone()).await?;
+        let (places, refused) = match self.copy_rows(batch, arranged.places.clone()).await? {
+            Copied::Rows(places, refused) => (places, refused),
+            Copied::TooManyRefused(error) => return Ok(Outcome::Stale(error)),
+        };
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
         let unplaced = arranged.unplaced.iter().cloned().map(|mut late| {
             late.reject.column = Some(self.time_column.clone());
