@@ -44,8 +44,10 @@ pub struct Settings {
 pub enum Command {
     /// Carry records into their tables until stopped
     Ingest(Ingest),
-    /// Ingest, refresh rollups and make partitions ahead, in one process
+    /// Ingest, refresh rollups and maintain partitions, in one process
     Run(Ingest),
+    /// Make partitions ahead, let go of those past retention, prune the ledger; once
+    Maintain(Maintain),
     /// Check configuration, connections, streams, tables and columns; start nothing
     Check,
     /// Show the row or the dead-letter reason for records, one a line; write nothing
@@ -66,6 +68,20 @@ pub struct Ingest {
     /// End with 0 once every shard is read to its tip and all of it is committed
     #[arg(long)]
     pub exit_when_caught_up: bool,
+}
+
+/// Options of `maintain`.
+#[derive(Debug, Args)]
+pub struct Maintain {
+    /// Event table; may be repeated. Without it those of the feeds, and without feeds all this role may maintain
+    #[arg(long, value_name = "NAME")]
+    pub table: Vec<String>,
+    /// Show what is past retention and what holds it back; do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `try`.

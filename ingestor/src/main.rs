@@ -13,6 +13,7 @@ mod kinesis;
 mod layout;
 mod lease;
 mod logs;
+mod maintain;
 mod metrics;
 mod payload;
 mod postgres;
@@ -53,6 +54,7 @@ async fn run(cli: Cli, config: Config) -> Result<()> {
     match cli.command {
         Command::Ingest(options) => carry(config, &options, false).await,
         Command::Run(options) => carry(config, &options, true).await,
+        Command::Maintain(options) => maintain::run(&config, &options).await,
         Command::Check => check::check(&config).await,
         Command::Try(options) => trial::run(&config, &options).await,
         Command::Status(options) => status::status(&config, options.json).await,

@@ -165,9 +165,33 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A size as a person reads it.
+pub fn bytes(count: i64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let exact = u64::try_from(count).unwrap_or_default();
+    let mut unit = None;
+    let mut whole = exact;
+    for next in units {
+        if whole < 10_240 {
+            break;
+        }
+        whole /= 1_024;
+        unit = Some(next);
+    }
+    format!("{whole} {}", unit.unwrap_or("bytes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let cases = [(-1, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 kB"), (5_i64 << 40, "5120 GB")];
+        for (count, text) in cases {
+            assert_eq!(bytes(count), text);
+        }
+    }
 
     #[test]
     fn progress_takes_the_slowest_shard() {

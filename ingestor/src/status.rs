@@ -1,9 +1,10 @@
-//! `strata status`: what the database knows of shards, tables and rollups. Never: streams, writing.
+//! `strata status`: what the database knows of shards, tables, rollups and retention. Never: streams, writing.
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::metrics::duration;
+use crate::metrics::{bytes, duration};
 use crate::postgres::Database;
+use crate::postgres::maintain::Expired;
 use crate::print;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -14,8 +15,9 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
     let tables = session.table_status().await?;
     let shards = session.shard_status().await?;
     let rollups = session.rollup_status().await?;
+    let expired = session.expired_partitions(None).await?;
     if as_json || !std::io::stdout().is_terminal() {
-        let all = json!({ "tables": tables, "shards": shards, "rollups": rollups });
+        let all = json!({ "tables": tables, "shards": shards, "rollups": rollups, "expired": expired });
         return print(&format!("{all}\n"));
     }
     let age =
@@ -49,7 +51,17 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
         let pending = r.pending_batches.map_or("-".to_owned(), |n| n.to_string());
         vec![r.rollup.clone(), r.source.clone(), pending]
     });
-    print(&format!("\n{}", table(&["rollup", "table", "pending batches"], &rows.collect::<Vec<_>>())))
+    print(&format!("\n{}", table(&["rollup", "table", "pending batches"], &rows.collect::<Vec<_>>())))?;
+    if expired.is_empty() { Ok(()) } else { print(&format!("\n{}", expired_table(&expired))) }
+}
+
+/// What is past retention and still there.
+pub fn expired_table(expired: &[Expired]) -> String {
+    let rows = expired.iter().map(|e| {
+        let blocked = e.blocked_by.clone().unwrap_or_else(|| "nothing".to_owned());
+        vec![e.relation.clone(), e.partition.clone(), e.upper.clone(), bytes(e.bytes), blocked]
+    });
+    table(&["table", "past retention", "until", "size", "held back by"], &rows.collect::<Vec<_>>())
 }
 
 /// Columns as wide as they must be.

@@ -32,7 +32,7 @@ pub struct Config {
     pub batch: Batch,
     /// Refreshing of rollups.
     pub refresh: Refresh,
-    /// Making of partitions.
+    /// Making of partitions and letting go of them.
     pub maintain: Maintain,
     /// Logs.
     pub log: Log,
@@ -116,12 +116,18 @@ pub struct Refresh {
     pub rows: u64,
 }
 
-/// Making of partitions.
+/// Making of partitions and letting go of them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maintain {
-    /// Time between two calls.
+    /// Time between two rounds.
     pub interval_ms: u64,
+    /// Bound on waiting for one lock.
+    pub lock_timeout_ms: u64,
+    /// Attempts to get it in one round.
+    pub lock_attempts: u32,
+    /// Bound on one DETACH CONCURRENTLY.
+    pub detach_timeout_ms: u64,
 }
 
 /// Logs.
@@ -212,6 +218,9 @@ impl Config {
             ("batch.bytes", self.batch.bytes as u64),
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
             ("maintain.interval_ms", self.maintain.interval_ms),
+            ("maintain.lock_timeout_ms", self.maintain.lock_timeout_ms),
+            ("maintain.lock_attempts", u64::from(self.maintain.lock_attempts)),
+            ("maintain.detach_timeout_ms", self.maintain.detach_timeout_ms),
             ("log.progress_interval_ms", self.log.progress_interval_ms),
             ("postgres.connect_timeout_ms", self.postgres.connect_timeout_ms),
         ];
@@ -223,6 +232,13 @@ impl Config {
         if self.kinesis.page_records > 10_000 {
             return Err(Error::usage(
                 "kinesis.page_records must be at most 10000, which is what Kinesis allows",
+            ));
+        }
+        // The server counts its timeouts in 32 bits.
+        if self.maintain.lock_timeout_ms.max(self.maintain.detach_timeout_ms) > i32::MAX.unsigned_abs().into()
+        {
+            return Err(Error::usage(
+                "maintain.lock_timeout_ms and detach_timeout_ms must be at most 2147483647",
             ));
         }
         if self.lease.duration_ms < 1_000 {

@@ -1,9 +1,10 @@
 //! What keeps a fed table in order while it is fed, on connections of its own: rollups refreshed, partitions made
-//! ahead. A failure here is logged and tried again; carrying goes on. Never: events.
+//! ahead and let go of. A failure here is logged and tried again; carrying goes on. Never: events.
 
 use super::link::Link;
 use super::{Context, Table};
 use crate::error::Result;
+use crate::maintain;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,18 +52,20 @@ pub async fn refresh_once(context: &Context, table: &Table, link: &Link) {
     }
 }
 
-/// Makes partitions ahead, now and on an interval.
+/// Maintains one table, now and on an interval. Another process that is at it does it for us.
 pub async fn maintain(context: Arc<Context>, table: Arc<Table>) -> Result<()> {
     let link = Link::new(context.database.clone());
     let relation = table.plan.relation.as_str();
+    let settings = &context.config.maintain;
     loop {
-        let made = match link.session().await {
-            Ok(session) => session.maintain_partitions(relation).await,
-            Err(error) => Err(error),
+        let round = async {
+            let session = link.session().await?;
+            maintain::maintain(&context.database, &session, relation, settings, false).await
         };
-        if let Err(error) = made {
-            tracing::warn!(error = %error, relation, "partitions were not made ahead");
+        match round.await {
+            Ok(outcome) => outcome.log(),
+            Err(error) => tracing::warn!(error = %error, relation, "the table was not maintained"),
         }
-        tokio::time::sleep(Duration::from_millis(context.config.maintain.interval_ms)).await;
+        tokio::time::sleep(Duration::from_millis(settings.interval_ms)).await;
     }
 }

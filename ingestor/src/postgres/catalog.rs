@@ -133,12 +133,6 @@ impl Session {
         Ok(row.get::<_, Option<i64>>(0).unwrap_or_default())
     }
 
-    /// Makes partitions ahead for one table.
-    pub async fn maintain_partitions(&self, relation: &str) -> Result<()> {
-        let sql = "CALL strata.maintain_partitions($1::text::regclass)";
-        self.client.execute(sql, &[&relation]).await.map(drop).map_err(|e| self.failed(&e))
-    }
-
     /// Version of the extension.
     pub async fn version(&self) -> Result<String> {
         let sql = "SELECT format('%s (%s)', extension_version, flavour) FROM strata.version()";

@@ -4,6 +4,7 @@
 pub mod catalog;
 mod copy;
 pub mod leases;
+pub mod maintain;
 pub mod types;
 pub mod views;
 pub mod write;
