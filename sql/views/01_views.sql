@@ -115,6 +115,6 @@ SELECT l.at, l.relation, l.action, l.partition, l.lower_time AS lower, l.upper_t
 FROM strata._retention_log l
 LEFT JOIN pg_class c ON c.oid = to_regclass(l.relation)
 WHERE pg_has_role(current_user, 'pg_read_all_data', 'MEMBER') OR has_table_privilege(c.oid, 'SELECT') OR l.role = current_user;
-COMMENT ON VIEW strata.retention_log IS 'What retention did: partitions sealed, retained_from moved (frozen), partitions dropped with size and estimated rows, archives confirmed, and gates overridden with the reason and the role.';
+COMMENT ON VIEW strata.retention_log IS 'What retention did: partitions sealed and unsealed, retained_from moved (frozen), partitions dropped with size and estimated rows, archives confirmed, and gates overridden with the reason and the role.';
 
 GRANT SELECT ON strata.merged_batches, strata.retention_log TO PUBLIC;

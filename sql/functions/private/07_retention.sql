@@ -68,12 +68,13 @@ DECLARE
 BEGIN
     LOOP
         before := boundary;
-        SELECT least(boundary, min(l.lower)) INTO boundary FROM strata._leaves(event_table.relation) l
+        SELECT least(boundary, min(l.lower)) INTO boundary FROM strata._leaves_between(event_table.relation, boundary, boundary) l
         WHERE l.lower < boundary AND l.upper > boundary;
         IF with_rollups THEN
             SELECT least(boundary, min(strata._bucket_lower(r, boundary))) INTO boundary FROM strata._active_rollups(event_table) r;
         END IF;
-        EXIT WHEN boundary IS NOT DISTINCT FROM before OR boundary = '-infinity';
+        -- (what lies at or below retained_from is as good as any)
+        EXIT WHEN boundary IS NOT DISTINCT FROM before OR boundary <= event_table.retained_from;
     END LOOP;
     RETURN boundary;
 END

@@ -1,6 +1,26 @@
 -- Retention in steps, each a transaction of its own, in this order: seal (no new rows), refresh (every rollup folds what
 -- is there), freeze (retained_from moves: from here on the rows are not needed), detach, drop. A step takes its locks
--- within lock_timeout, or fails with 55P03 and is tried again; none waits behind a reader for longer.
+-- within lock_timeout, or fails with 55P03 and is tried again; none waits behind a reader for longer. A step that finds
+-- work looks again with the catalog row locked, so that of two maintenances at once the second finds the work done, and
+-- settings do not change between decision and deed. The order of locks: catalog row, event table, partitions.
+CREATE FUNCTION strata._lock_event_table(relation regclass) RETURNS strata._event_tables
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables;
+BEGIN
+    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.relation = _lock_event_table.relation FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        -- says what it is instead: ST001
+        event_table := strata._event_table(relation);
+    END IF;
+    RETURN event_table;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._lock_event_table(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._lock_event_table(regclass) IS
+'The catalog row of an event table, locked against makers of partitions, retention, pruning and changes of settings; ST001 if it is not one.';
 
 -- One partition a call, so that no lock is held while another is waited for.
 CREATE FUNCTION strata._seal_expired(relation regclass) RETURNS int
@@ -8,7 +28,7 @@ CREATE FUNCTION strata._seal_expired(relation regclass) RETURNS int
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._seal_partition(strata._authorize(relation, 'INGEST')) $$;
 COMMENT ON FUNCTION strata._seal_expired(regclass) IS
-'Makes the oldest writable partition that is past retention unwritable; returns 1, or 0 if there is none. Call it until it returns 0.';
+'Makes the oldest writable partition that is past retention unwritable, or one writable again that is not, because retention was lengthened or taken away; returns 1, or 0 if there is none. Call it until it returns 0.';
 
 CREATE FUNCTION strata._seal_partition(relation regclass) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER
@@ -19,18 +39,38 @@ DECLARE
     leaf record;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
-    SELECT l.* INTO leaf FROM strata._leaves(relation) l
-    WHERE l.upper <= strata._freeze_target(event_table) AND NOT strata._is_sealed(l.partition)
-    ORDER BY l.lower LIMIT 1;
+    IF NOT EXISTS (SELECT FROM strata._to_seal(event_table)) THEN
+        RETURN 0;
+    END IF;
+    event_table := strata._lock_event_table(relation);
+    SELECT l.* INTO leaf FROM strata._to_seal(event_table) l ORDER BY l.lower LIMIT 1;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    PERFORM strata._execute_as(strata._owner(relation), format('ALTER TABLE %s ADD CONSTRAINT strata_expired CHECK (false) NOT VALID', leaf.partition));
-    PERFORM strata._log_retention(event_table, 'sealed', leaf.partition, leaf.lower, leaf.upper);
+    PERFORM strata._execute_as(strata._owner(relation), format('ALTER TABLE %s %s', leaf.partition,
+        CASE WHEN leaf.sealed THEN 'DROP CONSTRAINT strata_expired' ELSE 'ADD CONSTRAINT strata_expired CHECK (false) NOT VALID' END));
+    PERFORM strata._log_retention(event_table, CASE WHEN leaf.sealed THEN 'unsealed' ELSE 'sealed' END, leaf.partition, leaf.lower, leaf.upper);
     RETURN 1;
 END
 $$;
 COMMENT ON FUNCTION strata._seal_partition(regclass) IS 'The writing half of _seal_expired.';
+
+-- What was sealed under a shorter retention takes rows again, unless it is frozen: nothing brings that back.
+CREATE FUNCTION strata._to_seal(event_table strata._event_tables, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz, OUT sealed boolean)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.partition, l.lower, l.upper, s.sealed
+    FROM (SELECT strata._due_until(event_table) OFFSET 0) d (due),
+         (SELECT strata._freeze_target(event_table) OFFSET 0) t (target),
+         strata._leaves((event_table).relation) l,
+         LATERAL (SELECT strata._is_sealed(l.partition) OFFSET 0) s (sealed)
+    WHERE CASE WHEN s.sealed THEN l.upper > (event_table).retained_from AND (d.due IS NULL OR l.upper > d.due) ELSE l.upper <= t.target END
+$$;
+REVOKE ALL ON FUNCTION strata._to_seal(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._to_seal(strata._event_tables) IS
+'The partitions of an event table that retention would seal, and those that it has sealed and would open again (sealed true).';
 
 CREATE FUNCTION strata._rollups_in_the_way(relation regclass) RETURNS SETOF regclass
     LANGUAGE sql VOLATILE STRICT
@@ -76,6 +116,7 @@ BEGIN
     IF target IS NULL OR target <= event_table.retained_from THEN
         RETURN NULL;
     END IF;
+    event_table := strata._lock_event_table(relation);
     -- CHECK stops no DELETE: those at work end before, later ones find their groups frozen
     FOR leaf IN SELECT l.* FROM strata._leaves(relation) l WHERE l.upper <= target AND l.upper > event_table.retained_from LOOP
         IF NOT strata._is_sealed(leaf.partition) THEN
@@ -83,7 +124,6 @@ BEGIN
         END IF;
         PERFORM strata._execute_as(strata._owner(relation), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', leaf.partition));
     END LOOP;
-    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.relation = _freeze.relation FOR NO KEY UPDATE;
     -- (somebody may have altered the table, or made a partition, before the locks were there)
     IF strata._freeze_target(event_table) IS DISTINCT FROM target OR target <= event_table.retained_from
         OR EXISTS (SELECT FROM strata._leaves(relation) l WHERE l.upper <= target AND NOT strata._is_sealed(l.partition))
@@ -142,7 +182,6 @@ CREATE FUNCTION strata._announce_detachable(relation regclass, OUT partition tex
 AS $$
 DECLARE
     event_table strata._event_tables := strata._event_table(relation);
-    due timestamptz := greatest(strata._due_until(event_table), strata._overridden_until(event_table));
     leaf record;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
@@ -153,12 +192,11 @@ BEGIN
         statement := format('ALTER TABLE %s DETACH PARTITION %s FINALIZE', relation, leaf.pending);
         RETURN NEXT;
     END LOOP;
-    FOR leaf IN
-        SELECT l.partition AS leaf, l.lower, l.upper FROM strata._leaves(relation) l
-        WHERE l.upper <= least(event_table.retained_from, due) AND strata._is_sealed(l.partition)
-          AND strata._unarchived(event_table, l.partition) IS NULL
-        ORDER BY l.lower
-    LOOP
+    IF NOT EXISTS (SELECT FROM strata._to_detach(event_table)) THEN
+        RETURN;
+    END IF;
+    event_table := strata._lock_event_table(relation);
+    FOR leaf IN SELECT l.partition AS leaf, l.lower, l.upper FROM strata._to_detach(event_table) l ORDER BY l.lower LOOP
         CONTINUE WHEN strata._referenced_by(event_table, leaf.leaf) IS NOT NULL;
         INSERT INTO strata._detached_partitions (table_id, partition, lower_time, upper_time)
         VALUES (event_table.table_id, leaf.leaf, leaf.lower, leaf.upper)
@@ -172,6 +210,19 @@ END
 $$;
 COMMENT ON FUNCTION strata._announce_detachable(regclass) IS 'The writing half of _detachable.';
 
+CREATE FUNCTION strata._to_detach(event_table strata._event_tables, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz) RETURNS SETOF record
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.partition, l.lower, l.upper
+    FROM (SELECT greatest(strata._due_until(event_table), strata._overridden_until(event_table)) OFFSET 0) d (due),
+         strata._leaves((event_table).relation) l
+    WHERE l.upper <= least((event_table).retained_from, d.due) AND strata._is_sealed(l.partition)
+      AND strata._unarchived(event_table, l.partition) IS NULL
+$$;
+REVOKE ALL ON FUNCTION strata._to_detach(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._to_detach(strata._event_tables) IS 'The partitions of an event table that are frozen, past retention, and archived where that is asked for.';
+
 CREATE FUNCTION strata._detach_partition(relation regclass, partition text) RETURNS void
     LANGUAGE sql VOLATILE STRICT
     SET search_path = pg_catalog, pg_temp
@@ -184,10 +235,13 @@ CREATE FUNCTION strata._detach_announced(relation regclass, partition regclass) 
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event_table strata._event_tables := strata._event_table(relation);
-    halfway boolean := (SELECT i.inhdetachpending FROM pg_inherits i WHERE i.inhparent = relation AND i.inhrelid = partition);
+    event_table strata._event_tables;
+    halfway boolean;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
+    -- retention may have been lengthened since the announcement, which then is gone
+    event_table := strata._lock_event_table(relation);
+    halfway := (SELECT i.inhdetachpending FROM pg_inherits i WHERE i.inhparent = relation AND i.inhrelid = partition);
     IF halfway IS NULL OR NOT (halfway OR EXISTS (SELECT FROM strata._detached_partitions d
                                    WHERE d.table_id = event_table.table_id AND d.partition = _detach_announced.partition)) THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('%s is not to be detached from %s', partition, relation),
@@ -215,6 +269,10 @@ DECLARE
     gone record;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
+    IF NOT EXISTS (SELECT FROM strata._detached_partitions d WHERE d.table_id = event_table.table_id) THEN
+        RETURN 0;
+    END IF;
+    event_table := strata._lock_event_table(relation);
     -- dropped by somebody else
     DELETE FROM strata._detached_partitions d
     WHERE d.table_id = event_table.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = d.partition);

@@ -22,10 +22,7 @@ BEGIN
         RETURN 0;
     END IF;
     -- a rollup that is just being born counts the ledger: it holds this row too
-    SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.relation = _prune_batches.relation FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        event_table := strata._event_table(relation);
-    END IF;
+    event_table := strata._lock_event_table(relation);
     folded_through := strata._folded_through(event_table);
     retained_instant := strata._from_axis(event_table.time_type, event_table.timezone, event_table.retained_from);
     WITH doomed AS (
