@@ -13,6 +13,9 @@ BEGIN
     THEN
         RETURN;
     END IF;
+    -- one at a time: the second finds them cleared away
+    PERFORM FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation) ORDER BY t.table_id FOR UPDATE;
+    PERFORM FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup) ORDER BY r.rollup_id FOR UPDATE;
     FOR orphan IN SELECT o.* FROM strata._orphans() o LOOP
         PERFORM strata._execute_as(orphan.owner, orphan.statement);
     END LOOP;
