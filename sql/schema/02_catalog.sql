@@ -21,6 +21,9 @@ CREATE TABLE strata._event_tables (
     -- new partitions are hash-partitioned once more by this column (an id of strata._columns) into so many
     subpartition_column int,
     subpartitions int,
+    -- what a partitioned table cannot have itself: each new leaf gets it (name=value, toast.name=value)
+    storage_options text[] NOT NULL DEFAULT '{}',
+    access_method name,
     -- buckets from here on are exact; below it raw rows may be gone and groups are frozen
     retained_from timestamptz NOT NULL DEFAULT '-infinity',
     created_at timestamptz NOT NULL DEFAULT now()

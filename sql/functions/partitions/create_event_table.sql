@@ -1,5 +1,5 @@
--- Promise: an empty or already partitioned table becomes an event table, keeping what hangs on it; batches are counted
--- from here on, and the first partitions exist when it returns.
+-- Promise: an ordinary or already partitioned table becomes an event table, keeping its rows and what hangs on it;
+-- batches are counted from here on, and the first partitions exist when it returns.
 CREATE FUNCTION strata.create_event_table(
     relation regclass,
     time_column name,
@@ -20,7 +20,7 @@ AS $$
         accept_past, accept_future, timezone, subpartition_by, subpartitions, retention_bytes)
 $$;
 COMMENT ON FUNCTION strata.create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
-'Makes a table an event table: RANGE-partitioned by time_column (timestamptz, timestamp, date, or uuid of version 7), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. Columns of timestamp and date are taken for wall-clock time of timezone. With subpartition_by each partition is hash-partitioned once more into so many subpartitions. Partitions go when older than retention, or, oldest first, while the table is larger than retention_bytes. The table is an empty ordinary one, or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
+'Makes a table an event table: RANGE-partitioned by time_column (timestamptz, timestamp, date, or uuid of version 7), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. Columns of timestamp and date are taken for wall-clock time of timezone. With subpartition_by each partition is hash-partitioned once more into so many subpartitions. Partitions go when older than retention, or, oldest first, while the table is larger than retention_bytes. The table is an ordinary one, which keeps everything but its OID (its rows are moved, all in this transaction, with a NOTICE how many; strata.convert_to_event_table does it in pieces), or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future, and for the rows that are there. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
 
 CREATE FUNCTION strata._create_event_table(
     relation regclass, time_column name, partition_interval interval, premake int, retention interval,
@@ -31,55 +31,90 @@ CREATE FUNCTION strata._create_event_table(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    owner regrole := strata._owner(relation);
-    target regclass := relation;
-    event_table strata._event_tables;
-    sequence_name text;
+    settings jsonb := jsonb_build_object('time_column', time_column, 'partition_interval', partition_interval, 'premake', premake,
+        'retention', retention, 'accept_past', accept_past, 'accept_future', accept_future, 'timezone', timezone,
+        'subpartition_by', subpartition_by, 'subpartitions', subpartitions, 'retention_bytes', retention_bytes);
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
-    PERFORM strata._check_settings(partition_interval, premake, retention, accept_past, accept_future, timezone, retention_bytes);
+    PERFORM strata._check_creatable(relation, settings);
+    PERFORM strata._execute_as(strata._owner(relation), format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
+    PERFORM strata._check_convertible(relation, time_column);
+    PERFORM strata._check_subpartitions(relation, subpartition_by, subpartitions);
+    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) = 'r' THEN
+        RETURN strata._convert_whole(relation, settings);
+    END IF;
+    PERFORM strata._register_event_table(relation, settings);
+    RETURN relation;
+END
+$$;
+COMMENT ON FUNCTION strata._create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
+'The writing half of create_event_table.';
+
+CREATE FUNCTION strata._check_creatable(relation regclass, settings jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._check_settings(s.partition_interval, s.premake, s.retention, s.accept_past, s.accept_future, s.timezone, s.retention_bytes)
+    FROM jsonb_populate_record(NULL::strata._event_tables, settings) s;
     PERFORM strata._forget_dropped_relations();
-    IF EXISTS (SELECT FROM strata._event_tables t WHERE t.relation = target) THEN
+    IF EXISTS (SELECT FROM strata._event_tables t WHERE t.relation = _check_creatable.relation) THEN
         RAISE EXCEPTION USING
             ERRCODE = '42710',
             MESSAGE = format('%s is an event table already', relation),
             DETAIL = format('It has been one since %s.', (strata._event_table(relation)).created_at),
             HINT = format('strata.event_tables shows its settings; SELECT strata.release_event_table(%L) stops managing it.', relation::text);
+    ELSIF EXISTS (SELECT FROM strata._conversions c WHERE c.relation = _check_creatable.relation) THEN
+        PERFORM strata._refuse_while_converting(relation, 'Its rows are being moved into an event table.',
+            format('Run: CALL strata.convert_to_event_table(%1$L, …); to go on, or: SELECT strata.cancel_conversion(%1$L);', relation::text));
     END IF;
-    PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
-    PERFORM strata._check_convertible(relation, time_column);
-    PERFORM strata._check_subpartitions(relation, subpartition_by, subpartitions);
-    IF (SELECT c.relkind FROM pg_class c WHERE c.oid = target) = 'r' THEN
-        target := strata._make_partitioned(relation, time_column);
-    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_creatable(regclass, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_creatable(regclass, jsonb) IS
+'Checks settings (22023), that a table is no event table yet (42710), and that it is not becoming one (ST009).';
+
+-- A partitioned table, with its partitions, is put under management.
+CREATE FUNCTION strata._register_event_table(relation regclass, settings jsonb) RETURNS strata._event_tables
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables;
+    sequence_name text;
+BEGIN
     -- what a restore of the table alone has brought along
-    PERFORM strata._drop_triggers(target);
-    PERFORM strata._close_batch(target);
-    sequence_name := strata._add_batch_column(target);
+    PERFORM strata._drop_triggers(relation);
+    PERFORM strata._close_batch(relation);
+    sequence_name := strata._add_batch_column(relation);
     INSERT INTO strata._event_tables (relation, batch_sequence, relation_oid, time_type, partition_interval, premake, retention, retention_bytes,
-        accept_past, accept_future, timezone)
-    VALUES (target, sequence_name::regclass, target::oid,
-        (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = target AND a.attname = time_column),
-        partition_interval, premake, retention, retention_bytes, accept_past, accept_future, timezone)
+        accept_past, accept_future, timezone, storage_options, access_method)
+    SELECT _register_event_table.relation, sequence_name::regclass, _register_event_table.relation::oid,
+        (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = _register_event_table.relation AND a.attname = settings ->> 'time_column'),
+        s.partition_interval, s.premake, s.retention, s.retention_bytes, s.accept_past, s.accept_future, s.timezone,
+        coalesce(s.storage_options, '{}'), s.access_method
+    FROM jsonb_populate_record(NULL::strata._event_tables, settings) s
     RETURNING * INTO event_table;
     PERFORM strata._check_interval(event_table);
     -- only now: the default takes its table from the catalog
-    PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', target, target));
-    PERFORM strata._default_of_leaf(t.relid, target) FROM pg_partition_tree(target) t WHERE t.level > 0;
+    PERFORM strata._execute_as(strata._owner(relation), format(
+        'ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass)', relation, relation));
+    PERFORM strata._default_of_leaf(t.relid, relation) FROM pg_partition_tree(relation) t WHERE t.level > 0;
     -- rows that are there already stand in batch 1 and below the sequence
     INSERT INTO strata._batches (table_id, batch_id, created_at)
     SELECT event_table.table_id, pg_sequence_last_value(event_table.batch_sequence), clock_timestamp()
     WHERE pg_sequence_last_value(event_table.batch_sequence) IS NOT NULL;
     PERFORM strata._sync_columns(event_table);
-    event_table := strata._set_subpartitions(event_table, subpartition_by, subpartitions);
+    event_table := strata._set_subpartitions(event_table, (settings ->> 'subpartition_by')::name, (settings ->> 'subpartitions')::int);
     PERFORM strata._create_guard(event_table);
-    PERFORM strata._create_mark_triggers(event_table, t.relid) FROM pg_partition_tree(target) t;
+    PERFORM strata._create_mark_triggers(event_table, t.relid) FROM pg_partition_tree(relation) t;
     PERFORM strata._make_partitions(event_table, strata._axis_now(event_table), strata._premade_until(event_table));
-    RETURN target;
+    RETURN event_table;
 END
 $$;
-COMMENT ON FUNCTION strata._create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
-'The writing half of create_event_table.';
+REVOKE ALL ON FUNCTION strata._register_event_table(regclass, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION strata._register_event_table(regclass, jsonb) IS
+'Enters a partitioned table into the catalog, with batch column, guard, triggers and the partitions of premake.';
 
 CREATE FUNCTION strata._check_settings(
     partition_interval interval, premake int, retention interval, accept_past interval, accept_future interval,
@@ -123,7 +158,7 @@ DECLARE
     column_type regtype := (SELECT a.atttypid::regtype FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'batch_id' AND NOT a.attisdropped);
     highest bigint;
 BEGIN
-    SELECT strata._schema(relation) || '.' || quote_ident(strata._with_suffix(c.relname, '_batch_id_seq', c.relnamespace))
+    SELECT strata._schema(relation) || '.' || quote_ident(strata._with_suffix(strata._base_name(c.oid), '_batch_id_seq', c.relnamespace))
     INTO sequence_name FROM pg_class c WHERE c.oid = relation;
     IF column_type IS NOT NULL AND column_type <> 'bigint'::regtype THEN
         PERFORM strata._refuse_conversion(relation, format('Its column batch_id is of type %s; it is needed for the batch ledger as bigint.', column_type),
@@ -146,7 +181,7 @@ BEGIN
     -- pages_per_range small: a refresh reads the few pages of the newest batches
     PERFORM strata._execute_as(owner, format(
         'CREATE INDEX %s ON %s USING brin (batch_id) WITH (pages_per_range = 16, autosummarize = on)',
-        (SELECT quote_ident(strata._with_suffix(c.relname, '_batch_id_idx', c.relnamespace)) FROM pg_class c WHERE c.oid = relation),
+        (SELECT quote_ident(strata._with_suffix(strata._base_name(c.oid), '_batch_id_idx', c.relnamespace)) FROM pg_class c WHERE c.oid = relation),
         relation));
     RETURN sequence_name;
 END
@@ -215,4 +250,3 @@ $$;
 REVOKE ALL ON FUNCTION strata._sync_columns(strata._event_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._sync_columns(strata._event_tables) IS
 'Brings the column ids of an event table up to its columns: renames followed, new columns numbered, ids of dropped columns never used again.';
-

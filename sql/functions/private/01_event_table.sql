@@ -68,3 +68,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata._with_suffix(name, text, oid) IS 'A free name in a schema: base and suffix, the base cut to fit 63 bytes.';
+
+-- While rows are moved into a new event table it has a name of its own; what belongs to it is named for good at once.
+CREATE FUNCTION strata._base_name(relation regclass) RETURNS name
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.relname FROM pg_class c
+    WHERE c.oid = coalesce((SELECT v.relation FROM strata._conversions v WHERE v.shadow = _base_name.relation), _base_name.relation)
+$$;
+REVOKE ALL ON FUNCTION strata._base_name(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._base_name(regclass) IS 'The name that names of partitions, sequence and functions of an event table begin with.';

@@ -46,7 +46,7 @@ CREATE FUNCTION strata._partition_name(event_table strata._event_tables, lower t
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT strata._with_suffix(
-        c.relname,
+        strata._base_name(c.oid),
         to_char(l.wall, CASE
             WHEN extract(second FROM l.wall) <> 0 THEN '"_p"YYYY_MM_DD_HH24MISS'
             WHEN l.wall <> date_trunc('day', l.wall) OR extract(epoch FROM i.width) < 86400 THEN '"_p"YYYY_MM_DD_HH24MI'
@@ -86,7 +86,7 @@ DECLARE
     partition text := strata._schema(event_table.relation) || '.' || quote_ident(partition_name);
     subpartition text;
     hash_key name := strata._subpartition_key(event_table);
-    columns text := format('(LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION)', event_table.relation);
+    columns text := format('(LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING STATISTICS)', event_table.relation);
 BEGIN
     PERFORM strata._execute_as(owner, format('CREATE TABLE %s %s%s', partition, columns, coalesce(' PARTITION BY HASH (' || quote_ident(hash_key) || ')', '')));
     FOR remainder IN 0 .. CASE WHEN hash_key IS NULL THEN -1 ELSE event_table.subpartitions - 1 END LOOP
@@ -100,6 +100,8 @@ BEGIN
     FROM (SELECT partition::regclass UNION SELECT p.relid FROM pg_partition_tree(partition::regclass) p) t (relid);
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)', event_table.relation, partition,
         strata._bound_literal(event_table.time_type, lower), strata._bound_literal(event_table.time_type, upper)));
+    -- after ATTACH, which made its indexes; nobody else sees the partition yet
+    PERFORM strata._dress_partition(event_table, partition::regclass);
     RETURN partition::regclass;
 END
 $$;

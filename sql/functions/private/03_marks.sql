@@ -138,7 +138,7 @@ DECLARE
     namespace oid;
     function_name text;
 BEGIN
-    SELECT c.relname, c.relnamespace INTO relation_name, namespace FROM pg_class c WHERE c.oid = event_table.relation;
+    SELECT strata._base_name(c.oid), c.relnamespace INTO relation_name, namespace FROM pg_class c WHERE c.oid = event_table.relation;
     function_name := strata._schema(event_table.relation) || '.' || quote_ident(strata._with_suffix(relation_name, '_strata_mark', namespace));
     PERFORM strata._execute_as(strata._owner(event_table.relation), format($create$
 CREATE FUNCTION %s() RETURNS trigger

@@ -1,0 +1,327 @@
+-- Promise: a filled table becomes an event table while it is read and written; each step commits, and a call that was
+-- broken off, however hard, goes on with the next call.
+CREATE PROCEDURE strata.convert_to_event_table(
+    relation regclass,
+    time_column name DEFAULT NULL,
+    partition_interval interval DEFAULT NULL,
+    premake int DEFAULT NULL,
+    retention interval DEFAULT NULL,
+    accept_past interval DEFAULT NULL,
+    accept_future interval DEFAULT NULL,
+    timezone text DEFAULT NULL,
+    subpartition_by name DEFAULT NULL,
+    subpartitions int DEFAULT NULL,
+    retention_bytes bigint DEFAULT NULL,
+    chunk_rows int DEFAULT 50000
+)
+    LANGUAGE plpgsql
+    -- no search_path: a procedure that sets it cannot commit
+AS $$
+DECLARE
+    step text := 'begin';
+    outcome text;
+    shown int := 0;
+    refusals int := 0;
+BEGIN
+    WHILE step IS NOT NULL LOOP
+        BEGIN
+            -- a lock is not waited for long: everybody else would queue behind the request
+            PERFORM pg_catalog.set_config('lock_timeout', CASE step WHEN 'begin' THEN '0' WHEN 'move' THEN '200ms' ELSE '1s' END, true);
+            IF step = 'begin' THEN
+                outcome := strata._begin_conversion(strata._authorize(relation, 'OWNER'), pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                    'time_column', time_column, 'partition_interval', partition_interval, 'premake', premake, 'retention', retention,
+                    'accept_past', accept_past, 'accept_future', accept_future, 'timezone', timezone, 'subpartition_by', subpartition_by,
+                    'subpartitions', subpartitions, 'retention_bytes', retention_bytes)), chunk_rows);
+            ELSE
+                outcome := strata._continue_conversion(strata._authorize(relation, 'OWNER'), chunk_rows);
+            END IF;
+            refusals := 0;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            refusals := refusals + 1;
+            IF refusals OPERATOR(pg_catalog.>) 600 THEN
+                RAISE;
+            END IF;
+            outcome := step;
+        END;
+        COMMIT;
+        IF refusals OPERATOR(pg_catalog.>) 0 THEN
+            IF refusals OPERATOR(pg_catalog.%) 60 OPERATOR(pg_catalog.=) 1 THEN
+                RAISE NOTICE '% is locked by others; trying again', relation;
+            END IF;
+            PERFORM pg_catalog.pg_sleep(CASE WHEN refusals OPERATOR(pg_catalog.<) 10 THEN 0.1 ELSE 1.0 END);
+        END IF;
+        shown := strata._show_conversion(relation, shown);
+        IF outcome OPERATOR(pg_catalog.~) '^[0-9]+$' THEN
+            -- the event table has the name now; the old table's OID is gone
+            relation := outcome::pg_catalog.oid::pg_catalog.regclass;
+            outcome := 'validate';
+        END IF;
+        step := outcome;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE strata.convert_to_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint, int) IS
+'Makes a filled ordinary table an event table in chunks of about chunk_rows rows, each a transaction and a batch of its own; outside a transaction block only. Arguments and defaults are those of strata.create_event_table. The table can be read all the time and written nearly all the time: it is locked shortly at the beginning, where column batch_id is added, and at the end, where the event table takes its name. INSERT is carried over at once; UPDATE and DELETE too where there is a primary key that is not deferrable (ST009 without; 40001 for a transaction of another isolation level than READ COMMITTED that changes a row copied since its snapshot); TRUNCATE is refused (ST009). strata.conversions shows how far it is. Broken off, even by a crash, it goes on when called again, with the same arguments or with the table alone; strata.cancel_conversion takes it back. Takes ownership. Errors: as create_event_table, 22023 for other arguments than before, ST009 if the table was altered or rewritten meanwhile, 55P03 if a lock was not to be had for minutes.';
+
+-- Returns the next step.
+CREATE FUNCTION strata._begin_conversion(relation regclass, arguments jsonb, chunk_rows int) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    conversion strata._conversions;
+    settings jsonb := '{"partition_interval": "1 day", "premake": 4, "accept_past": "30 days", "accept_future": "1 day", "timezone": "UTC"}' || arguments;
+    event_table strata._event_tables;
+    survey record;
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    IF chunk_rows IS NULL OR chunk_rows < 1 THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('chunk_rows %s is not positive', coalesce(chunk_rows::text, 'NULL')),
+            HINT = 'For example: chunk_rows => 50000.';
+    END IF;
+    PERFORM strata._execute_as(strata._owner(relation), format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', relation));
+    SELECT c.* INTO conversion FROM strata._conversions c WHERE c.relation = _begin_conversion.relation;
+    IF FOUND THEN
+        PERFORM strata._check_same_conversion(conversion, arguments);
+        RETURN CASE conversion.state WHEN 'preparing' THEN 'prepare' WHEN 'copying' THEN 'move' ELSE 'validate' END;
+    END IF;
+    IF settings ->> 'time_column' IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'time_column is missing',
+            HINT = format('Run: CALL strata.convert_to_event_table(%L, ''<time column>'');', relation::text);
+    END IF;
+    PERFORM strata._check_creatable(relation, settings);
+    PERFORM strata._check_convertible(relation, (settings ->> 'time_column')::name);
+    PERFORM strata._check_convertible_online(relation);
+    PERFORM strata._check_subpartitions(relation, (settings ->> 'subpartition_by')::name, (settings ->> 'subpartitions')::int);
+    INSERT INTO strata._conversions (relation, shadow, settings, state)
+    VALUES (relation, strata._make_shadow(relation, (settings ->> 'time_column')::name), settings, 'preparing')
+    RETURNING * INTO conversion;
+    -- nothing is let go before all rows are there
+    event_table := strata._register_event_table(conversion.shadow, strata._settings_of_twin(relation, settings) - '{retention,retention_bytes}'::text[]);
+    SELECT s.* INTO survey FROM strata._survey_rows(relation, event_table, '') s;
+    UPDATE strata._conversions c SET partitions_wanted = survey.lowers, rows_estimated = survey.row_count WHERE c.relation = conversion.relation;
+    RETURN 'prepare';
+END
+$$;
+COMMENT ON FUNCTION strata._begin_conversion(regclass, jsonb, int) IS
+'The first step of convert_to_event_table: makes the empty event table, or finds the one that an earlier call has made. Returns the next step.';
+
+CREATE FUNCTION strata._check_same_conversion(conversion strata._conversions, arguments jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- as values of their types: '24 hours' may be written '1 day 00:00'
+    IF jsonb_populate_record(NULL::strata._event_tables, conversion.settings || arguments) IS DISTINCT FROM jsonb_populate_record(NULL::strata._event_tables, conversion.settings)
+        OR (conversion.settings || arguments) -> 'time_column' <> conversion.settings -> 'time_column'
+        OR (conversion.settings || arguments) -> 'subpartition_by' IS DISTINCT FROM conversion.settings -> 'subpartition_by'
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = '22023',
+            MESSAGE = format('%s is being converted with other arguments', conversion.relation),
+            DETAIL = format('It was begun with %s.', conversion.settings),
+            HINT = format('Run: CALL strata.convert_to_event_table(%1$L); to go on, or: SELECT strata.cancel_conversion(%1$L);', conversion.relation::text);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_same_conversion(strata._conversions, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_same_conversion(strata._conversions, jsonb) IS '22023 if a conversion was begun with other arguments.';
+
+CREATE FUNCTION strata._check_convertible_online(relation regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fault record;
+BEGIN
+    SELECT * INTO fault FROM (
+        SELECT 'It is partitioned already.' AS detail, format('Run: SELECT strata.create_event_table(%L, …);', relation::text) AS hint
+        FROM pg_class c WHERE c.oid = relation AND c.relkind = 'p'
+        UNION ALL
+        SELECT 'It forces row security on its owner, who moves the rows.', format('Run: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; and force it again afterwards.', relation)
+        FROM pg_class c WHERE c.oid = relation AND c.relforcerowsecurity
+        UNION ALL
+        SELECT 'Its column batch_id is in the way: rows still to be moved are marked by it.', format('Run: ALTER TABLE %s DROP COLUMN batch_id; or rename it.', relation)
+        FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'batch_id' AND NOT a.attisdropped
+        UNION ALL
+        SELECT format('Publication %I sends every column of it, and would send batch_id meanwhile.', p.pubname),
+            format('Run: ALTER PUBLICATION %I SET TABLE %s (<columns>);', p.pubname, relation)
+        FROM pg_publication p
+        WHERE EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = relation AND r.prattrs IS NULL)
+    ) f;
+    IF FOUND THEN
+        PERFORM strata._refuse_conversion(relation, fault.detail, fault.hint);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_convertible_online(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_convertible_online(regclass) IS 'What keeps a table from being converted while it is written: ST002.';
+
+CREATE FUNCTION strata._continue_conversion(relation regclass, chunk_rows int) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    conversion strata._conversions;
+BEGIN
+    PERFORM strata._authorized(relation, 'OWNER');
+    -- the row first, then the table: two callers, and cancel_conversion, take turns
+    SELECT c.* INTO conversion FROM strata._conversions c WHERE c.relation = _continue_conversion.relation FOR UPDATE;
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM strata._event_tables t WHERE t.relation = _continue_conversion.relation) THEN
+            RETURN NULL;
+        END IF;
+        PERFORM strata._refuse_while_converting(relation, 'Its conversion was taken back, or ended, by another session.',
+            format('Run: CALL strata.convert_to_event_table(%L, …); to begin again.', relation::text));
+    ELSIF conversion.state = 'validating' THEN
+        RETURN strata._validate_references(conversion);
+    ELSIF conversion.state = 'preparing' THEN
+        RETURN strata._prepare_conversion(conversion);
+    END IF;
+    PERFORM strata._check_unaltered(conversion);
+    IF conversion.next_block < conversion.end_block THEN
+        PERFORM strata._move_chunk(conversion, chunk_rows);
+        RETURN 'move';
+    END IF;
+    RETURN strata._finish_conversion(conversion)::oid;
+END
+$$;
+COMMENT ON FUNCTION strata._continue_conversion(regclass, int) IS
+'One step of convert_to_event_table: some partitions, the triggers, a chunk of rows, the swap, or the validation of a foreign key. Returns the next step, the OID of the event table after the swap, NULL at the end.';
+
+CREATE FUNCTION strata._check_unaltered(conversion strata._conversions) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF strata._conversion_fingerprint(conversion.relation) IS DISTINCT FROM conversion.fingerprint THEN
+        PERFORM strata._refuse_while_converting(conversion.relation,
+            'It was altered or rewritten meanwhile (VACUUM FULL, CLUSTER, ALTER TABLE, a restore): what has been copied may no longer be equal to it.',
+            format('Run: SELECT strata.cancel_conversion(%1$L); and: CALL strata.convert_to_event_table(%1$L, …); to begin again.', conversion.relation::text));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._check_unaltered(strata._conversions) FROM PUBLIC;
+COMMENT ON FUNCTION strata._check_unaltered(strata._conversions) IS 'ST009 if a table is no longer what it was when its rows began to move.';
+
+-- Partitions are made a few at a time, so that a transaction does not need more locks than the server has.
+CREATE FUNCTION strata._prepare_conversion(conversion strata._conversions) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    carry text;
+BEGIN
+    IF cardinality(conversion.partitions_wanted) > 0 THEN
+        PERFORM strata._make_partitions_at(strata._event_table(conversion.shadow), conversion.partitions_wanted[1:20]);
+        UPDATE strata._conversions c SET partitions_wanted = conversion.partitions_wanted[21:], updated_at = clock_timestamp() WHERE c.relation = conversion.relation;
+        RETURN 'prepare';
+    END IF;
+    PERFORM strata._execute_as(strata._owner(conversion.relation), format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', conversion.relation));
+    -- a constant default marks the rows that are there without touching them; later ones have none
+    PERFORM strata._execute_as(strata._owner(conversion.relation), format('ALTER TABLE %s ADD COLUMN batch_id bigint DEFAULT 1', conversion.relation));
+    PERFORM strata._execute_as(strata._owner(conversion.relation), format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT', conversion.relation));
+    carry := strata._create_carry(conversion.relation, conversion.shadow);
+    UPDATE strata._conversions c
+    SET state = 'copying', carry_function = carry, fingerprint = strata._conversion_fingerprint(conversion.relation),
+        end_block = pg_relation_size(conversion.relation) / current_setting('block_size')::bigint, updated_at = clock_timestamp()
+    WHERE c.relation = conversion.relation;
+    RETURN 'move';
+END
+$$;
+REVOKE ALL ON FUNCTION strata._prepare_conversion(strata._conversions) FROM PUBLIC;
+COMMENT ON FUNCTION strata._prepare_conversion(strata._conversions) IS
+'Makes partitions for the rows of a table being converted, and after the last of them the triggers that carry changes.';
+
+-- A row that is changed while it is copied is locked here first, or there: whoever comes second sees what the first
+-- has done. Rows changed earlier are in the twin already, whatever block their newest version lies in.
+CREATE FUNCTION strata._move_chunk(conversion strata._conversions, chunk_rows int) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(conversion.shadow);
+    blocks bigint := greatest(1, floor(chunk_rows * conversion.end_block / greatest(conversion.rows_estimated, 1)::numeric)::bigint);
+    upper_block bigint := least(conversion.next_block + blocks, conversion.end_block);
+    condition text := format(' WHERE e.ctid >= ''(%s,0)''::tid AND e.ctid < ''(%s,0)''::tid AND e.batch_id = 1', conversion.next_block, upper_block);
+    key_name name := (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = conversion.shadow AND k.contype = 'p' AND NOT k.condeferrable);
+    survey record;
+    moved bigint;
+BEGIN
+    SELECT s.* INTO survey FROM strata._survey_rows(conversion.relation, event_table, condition) s;
+    PERFORM strata._make_partitions_at(event_table, survey.lowers);
+    moved := strata._copy_rows(conversion.relation, event_table, condition || CASE WHEN key_name IS NULL THEN '' ELSE ' FOR SHARE' END,
+        coalesce(format(' ON CONFLICT ON CONSTRAINT %I DO NOTHING', key_name), ''));
+    UPDATE strata._conversions c SET next_block = upper_block, rows_moved = c.rows_moved + moved, updated_at = clock_timestamp()
+    WHERE c.relation = conversion.relation;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._move_chunk(strata._conversions, int) FROM PUBLIC;
+COMMENT ON FUNCTION strata._move_chunk(strata._conversions, int) IS 'Copies the rows of some blocks.';
+
+CREATE FUNCTION strata._finish_conversion(conversion strata._conversions) RETURNS regclass
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settings strata._event_tables := jsonb_populate_record(NULL::strata._event_tables, conversion.settings);
+    unvalidated jsonb;
+BEGIN
+    PERFORM strata._execute_as(strata._owner(conversion.relation), format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', conversion.relation));
+    PERFORM strata._check_unaltered(conversion);
+    unvalidated := strata._swap_in(conversion.relation, conversion.shadow, true);
+    PERFORM strata._drop_carry(conversion.carry_function);
+    UPDATE strata._event_tables t SET retention = settings.retention, retention_bytes = settings.retention_bytes WHERE t.relation = conversion.shadow;
+    UPDATE strata._conversions c
+    SET relation = c.shadow, state = 'validating', unvalidated = _finish_conversion.unvalidated, carry_function = NULL, updated_at = clock_timestamp()
+    WHERE c.relation = conversion.relation;
+    RETURN conversion.shadow;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._finish_conversion(strata._conversions) FROM PUBLIC;
+COMMENT ON FUNCTION strata._finish_conversion(strata._conversions) IS 'Lets the event table take the place of the table its rows came from.';
+
+-- Foreign keys of other tables are checked against the event table afterwards, while both are in use.
+CREATE FUNCTION strata._validate_references(conversion strata._conversions) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(conversion.relation);
+    referencing regclass := (conversion.unvalidated #>> '{0,0}')::oid::regclass;
+    constraint_name name := conversion.unvalidated #>> '{0,1}';
+BEGIN
+    IF conversion.unvalidated = '[]' THEN
+        DELETE FROM strata._conversions c WHERE c.relation = conversion.relation;
+        PERFORM strata._note_publications(conversion.relation);
+        RAISE NOTICE 'moved % rows; % is an event table', conversion.rows_moved, conversion.relation;
+        RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = referencing AND k.conname = constraint_name) THEN
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', referencing, constraint_name));
+    END IF;
+    UPDATE strata._conversions c SET unvalidated = c.unvalidated - 0, updated_at = clock_timestamp() WHERE c.relation = conversion.relation;
+    RETURN 'validate';
+END
+$$;
+REVOKE ALL ON FUNCTION strata._validate_references(strata._conversions) FROM PUBLIC;
+COMMENT ON FUNCTION strata._validate_references(strata._conversions) IS
+'Validates one foreign key that was made again for the event table; without any left, the conversion is over.';
+
+CREATE FUNCTION strata._show_conversion(relation regclass, shown int) RETURNS int
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    conversion record;
+BEGIN
+    SELECT c.* INTO conversion FROM strata.conversions c WHERE c.relation = _show_conversion.relation;
+    IF conversion.state = 'copying' AND floor(conversion.fraction * 10) > shown THEN
+        RAISE NOTICE '%: moved % of about % rows', relation, conversion.rows_moved, conversion.rows_estimated;
+        RETURN floor(conversion.fraction * 10);
+    END IF;
+    RETURN shown;
+END
+$$;
+COMMENT ON FUNCTION strata._show_conversion(regclass, int) IS 'Raises a NOTICE at each tenth of a conversion; returns the tenth.';
