@@ -266,15 +266,15 @@ CREATE FUNCTION strata._finish_conversion(conversion strata._conversions) RETURN
 AS $$
 DECLARE
     settings strata._event_tables := jsonb_populate_record(NULL::strata._event_tables, conversion.settings);
-    unvalidated jsonb;
+    references_left jsonb;
 BEGIN
     PERFORM strata._execute_as(strata._owner(conversion.relation), format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', conversion.relation));
     PERFORM strata._check_unaltered(conversion);
-    unvalidated := strata._swap_in(conversion.relation, conversion.shadow, true);
+    references_left := strata._swap_in(conversion.relation, conversion.shadow, true);
     PERFORM strata._drop_carry(conversion.carry_function);
     UPDATE strata._event_tables t SET retention = settings.retention, retention_bytes = settings.retention_bytes WHERE t.relation = conversion.shadow;
     UPDATE strata._conversions c
-    SET relation = c.shadow, state = 'validating', unvalidated = _finish_conversion.unvalidated, carry_function = NULL, updated_at = clock_timestamp()
+    SET relation = c.shadow, state = 'validating', unvalidated = references_left, carry_function = NULL, updated_at = clock_timestamp()
     WHERE c.relation = conversion.relation;
     RETURN conversion.shadow;
 END

@@ -85,7 +85,7 @@ CREATE FUNCTION strata._copy_rows(relation regclass, event_table strata._event_t
 AS $$
 DECLARE
     columns text := (SELECT string_agg(quote_ident(c), ', ') FROM strata._copied_columns(relation) c);
-    batch_id bigint;
+    batch bigint;
     extent record;
 BEGIN
     PERFORM strata._close_batch(event_table.relation);
@@ -93,9 +93,9 @@ BEGIN
         event_table.relation, columns, columns, relation, suffix, on_conflict));
     SELECT e.* INTO extent FROM strata._batch_extent(event_table.relation) e;
     IF extent.row_count > 0 THEN
-        batch_id := pg_sequence_last_value(event_table.batch_sequence);
+        batch := pg_sequence_last_value(event_table.batch_sequence);
         UPDATE strata._batches b SET row_count = extent.row_count, lower_time = extent.lower_time, upper_time = extent.upper_time
-        WHERE b.table_id = event_table.table_id AND b.batch_id = _copy_rows.batch_id;
+        WHERE b.table_id = event_table.table_id AND b.batch_id = batch;
     END IF;
     PERFORM strata._close_batch(event_table.relation);
     RETURN coalesce(extent.row_count, 0);
@@ -137,7 +137,7 @@ BEGIN
     PERFORM strata._make_partitions_at(event_table, survey.lowers);
     moved := strata._copy_rows(relation, event_table, '', '');
     PERFORM strata._swap_in(relation, shadow, false);
-    DELETE FROM strata._conversions c WHERE c.shadow = _convert_whole.shadow;
+    DELETE FROM strata._conversions c WHERE c.relation = _convert_whole.relation;
     IF is_forced THEN
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', shadow));
     END IF;

@@ -7,6 +7,8 @@ AS $$
 DECLARE
     orphan record;
 BEGIN
+    PERFORM strata._drop_conversion(c.shadow, c.carry_function) FROM strata._conversions c
+    WHERE NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.relation) OR NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.shadow);
     -- nearly always nothing is gone
     IF NOT EXISTS (SELECT FROM strata._event_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)
         AND NOT EXISTS (SELECT FROM strata._rollups r LEFT JOIN pg_class c ON c.oid = r.rollup WHERE c.oid IS NULL)
@@ -19,8 +21,6 @@ BEGIN
     FOR orphan IN SELECT o.* FROM strata._orphans() o LOOP
         PERFORM strata._execute_as(orphan.owner, orphan.statement);
     END LOOP;
-    PERFORM strata._drop_conversion(c.shadow, c.carry_function) FROM strata._conversions c
-    WHERE NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.relation) OR NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.shadow);
     DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
     DELETE FROM strata._rollups r USING strata._event_tables t
     WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
