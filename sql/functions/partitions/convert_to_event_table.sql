@@ -18,50 +18,76 @@ CREATE PROCEDURE strata.convert_to_event_table(
     -- no search_path: a procedure that sets it cannot commit
 AS $$
 DECLARE
+    arguments jsonb := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+        'time_column', time_column, 'partition_interval', partition_interval, 'premake', premake, 'retention', retention,
+        'accept_past', accept_past, 'accept_future', accept_future, 'timezone', timezone, 'subpartition_by', subpartition_by,
+        'subpartitions', subpartitions, 'retention_bytes', retention_bytes));
     step text := 'begin';
-    outcome text;
     shown int := 0;
     refusals int := 0;
 BEGIN
     WHILE step IS NOT NULL LOOP
         BEGIN
-            -- a lock is not waited for long: everybody else would queue behind the request
-            PERFORM pg_catalog.set_config('lock_timeout', CASE step WHEN 'begin' THEN '0' WHEN 'move' THEN '200ms' ELSE '1s' END, true);
-            IF step = 'begin' THEN
-                outcome := strata._begin_conversion(strata._authorize(relation, 'OWNER'), pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-                    'time_column', time_column, 'partition_interval', partition_interval, 'premake', premake, 'retention', retention,
-                    'accept_past', accept_past, 'accept_future', accept_future, 'timezone', timezone, 'subpartition_by', subpartition_by,
-                    'subpartitions', subpartitions, 'retention_bytes', retention_bytes)), chunk_rows);
-            ELSE
-                outcome := strata._continue_conversion(strata._authorize(relation, 'OWNER'), chunk_rows);
-            END IF;
+            SELECT s.relation, s.step INTO relation, step FROM strata._conversion_step(relation, step, arguments, chunk_rows) s;
             refusals := 0;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            refusals := refusals + 1;
-            IF refusals OPERATOR(pg_catalog.>) 600 THEN
+            refusals := strata._count_refusal(refusals);
+            IF refusals IS NULL THEN
                 RAISE;
             END IF;
-            outcome := step;
         END;
         COMMIT;
-        IF refusals OPERATOR(pg_catalog.>) 0 THEN
-            IF refusals OPERATOR(pg_catalog.%) 60 OPERATOR(pg_catalog.=) 1 THEN
-                RAISE NOTICE '% is locked by others; trying again', relation;
-            END IF;
-            PERFORM pg_catalog.pg_sleep(CASE WHEN refusals OPERATOR(pg_catalog.<) 10 THEN 0.1 ELSE 1.0 END);
-        END IF;
+        PERFORM strata._pause_conversion(relation, refusals);
         shown := strata._show_conversion(relation, shown);
-        IF outcome OPERATOR(pg_catalog.~) '^[0-9]+$' THEN
-            -- the event table has the name now; the old table's OID is gone
-            relation := outcome::pg_catalog.oid::pg_catalog.regclass;
-            outcome := 'validate';
-        END IF;
-        step := outcome;
     END LOOP;
 END
 $$;
 COMMENT ON PROCEDURE strata.convert_to_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint, int) IS
 'Makes a filled ordinary table an event table in chunks of about chunk_rows rows, each a transaction and a batch of its own; outside a transaction block only. Arguments and defaults are those of strata.create_event_table. The table can be read all the time and written nearly all the time: it is locked shortly at the beginning, where column batch_id is added, and at the end, where the event table takes its name. INSERT is carried over at once; UPDATE and DELETE too where there is a primary key that is not deferrable (ST009 without; 40001 for a transaction of another isolation level than READ COMMITTED that changes a row copied since its snapshot); TRUNCATE is refused (ST009). strata.conversions shows how far it is. Broken off, even by a crash, it goes on when called again, with the same arguments or with the table alone; strata.cancel_conversion takes it back. Takes ownership. Errors: as create_event_table, 22023 for other arguments than before, ST009 if the table was altered or rewritten meanwhile, 55P03 if a lock was not to be had for minutes.';
+
+-- A lock is not waited for long, since everybody else would queue behind the request; and a chunk that meets a writer
+-- gives way before PostgreSQL looks for a deadlock between the two.
+CREATE FUNCTION strata._conversion_step(INOUT relation regclass, INOUT step text, arguments jsonb, chunk_rows int)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', CASE step WHEN 'begin' THEN '0' WHEN 'move' THEN '200ms' ELSE '1s' END, true);
+    IF step = 'begin' THEN
+        step := strata._begin_conversion(strata._authorize(relation, 'OWNER'), arguments, chunk_rows);
+    ELSE
+        step := strata._continue_conversion(strata._authorize(relation, 'OWNER'), chunk_rows);
+    END IF;
+    IF step ~ '^[0-9]+$' THEN
+        -- the event table has the name now; the old table's OID is gone
+        relation := step::oid::regclass;
+        step := 'validate';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._conversion_step(regclass, text, jsonb, int) IS
+'What convert_to_event_table does between two commits: takes table and step, gives those to go on with.';
+
+CREATE FUNCTION strata._count_refusal(refusals int) RETURNS int
+    LANGUAGE sql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN refusals < 600 THEN refusals + 1 END $$;
+COMMENT ON FUNCTION strata._count_refusal(int) IS 'Counts the attempts at a lock; NULL when it is time to give up.';
+
+CREATE FUNCTION strata._pause_conversion(relation regclass, refusals int) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF refusals > 0 THEN
+        IF refusals % 60 = 10 THEN
+            RAISE NOTICE '% is locked by others; trying again', relation;
+        END IF;
+        PERFORM pg_sleep(CASE WHEN refusals < 10 THEN 0.1 ELSE 1 END);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._pause_conversion(regclass, int) IS 'Waits before the next attempt at a lock.';
 
 -- Returns the next step.
 CREATE FUNCTION strata._begin_conversion(relation regclass, arguments jsonb, chunk_rows int) RETURNS text
@@ -252,7 +278,7 @@ BEGIN
     SELECT s.* INTO survey FROM strata._survey_rows(conversion.relation, event_table, condition) s;
     PERFORM strata._make_partitions_at(event_table, survey.lowers);
     moved := strata._copy_rows(conversion.relation, event_table, condition || CASE WHEN key_name IS NULL THEN '' ELSE ' FOR SHARE' END,
-        coalesce(format(' ON CONFLICT ON CONSTRAINT %I DO NOTHING', key_name), ''));
+        coalesce(' ON CONFLICT ON CONSTRAINT ' || quote_ident(key_name) || ' DO NOTHING', ''));
     UPDATE strata._conversions c SET next_block = upper_block, rows_moved = c.rows_moved + moved, updated_at = clock_timestamp()
     WHERE c.relation = conversion.relation;
 END

@@ -160,10 +160,6 @@ DECLARE
 BEGIN
     SELECT strata._schema(relation) || '.' || quote_ident(strata._with_suffix(strata._base_name(c.oid), '_batch_id_seq', c.relnamespace))
     INTO sequence_name FROM pg_class c WHERE c.oid = relation;
-    IF column_type IS NOT NULL AND column_type <> 'bigint'::regtype THEN
-        PERFORM strata._refuse_conversion(relation, format('Its column batch_id is of type %s; it is needed for the batch ledger as bigint.', column_type),
-            format('Run: ALTER TABLE %s RENAME COLUMN batch_id TO <another name>;', relation));
-    END IF;
     PERFORM strata._execute_as(owner, format('CREATE SEQUENCE %s AS bigint MINVALUE 1 NO CYCLE CACHE 1', sequence_name));
     IF column_type IS NULL THEN
         highest := CASE WHEN EXISTS (SELECT FROM strata._leaves(relation)) THEN 1 END;

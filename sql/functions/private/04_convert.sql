@@ -22,6 +22,7 @@ AS $$
 DECLARE
     class pg_class;
     col pg_attribute;
+    batch_type regtype;
 BEGIN
     SELECT c.* INTO class FROM pg_class c WHERE c.oid = relation;
     IF class.relkind NOT IN ('r', 'p') THEN
@@ -48,6 +49,11 @@ BEGIN
         PERFORM strata._refuse_conversion(relation,
             format('Column %I is of type %s; it takes timestamptz, timestamp, date, or uuid (version 7).', time_column, format_type(col.atttypid, col.atttypmod)),
             format('Run: ALTER TABLE %s ALTER COLUMN %I TYPE timestamptz USING <an expression of it>;', relation, time_column));
+    END IF;
+    batch_type := (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'batch_id' AND NOT a.attisdropped);
+    IF batch_type <> 'bigint'::regtype THEN
+        PERFORM strata._refuse_conversion(relation, format('Its column batch_id is of type %s; it is needed for the batch ledger as bigint.', batch_type),
+            format('Run: ALTER TABLE %s RENAME COLUMN batch_id TO <another name>;', relation));
     END IF;
     IF class.relkind = 'p' THEN
         PERFORM strata._check_partitioned(relation, col.attnum);

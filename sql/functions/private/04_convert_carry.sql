@@ -57,7 +57,7 @@ BEGIN
         DELETE FROM %1$s s USING old_rows r WHERE %4$s;
         IF current_setting('transaction_isolation') <> 'read committed' THEN
             -- a copy that the snapshot of this transaction does not show makes this fail with 40001
-            INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM old_rows r ON CONFLICT ON CONSTRAINT %5$I DO NOTHING;
+            INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM old_rows r ON CONFLICT ON CONSTRAINT %5$s DO NOTHING;
             DELETE FROM %1$s s USING old_rows r WHERE %4$s;
         END IF;
     END IF;
@@ -66,7 +66,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END
-$body$ END, shadow, c.names, c.sources, key.condition, k.conname)
+$body$ END, shadow, c.names, c.sources, key.condition, quote_ident(k.conname))
     FROM (SELECT string_agg(quote_ident(n), ', ') AS names, string_agg('r.' || quote_ident(n), ', ') AS sources
           FROM strata._copied_columns(relation) n) c
     LEFT JOIN pg_constraint k ON k.conrelid = shadow AND k.contype = 'p' AND NOT k.condeferrable

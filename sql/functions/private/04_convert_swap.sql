@@ -130,7 +130,7 @@ AS $$
     SELECT 8, 0, strata._owner(relation), c.statement FROM strata._comment_statements(relation) c (statement)
     UNION ALL
     SELECT 9, p.oid::bigint, p.pubowner, format('ALTER PUBLICATION %I ADD TABLE %s%s%s', p.pubname, relation,
-        (SELECT format(' (%s)', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)) FROM pg_attribute a
+        (SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')' FROM pg_attribute a
          WHERE a.attrelid = relation AND a.attnum = ANY (r.prattrs::int2[])),
         ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')')
     FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = relation
