@@ -86,12 +86,12 @@ SELECT refused($$SELECT strata.release_event_table('events')$$);
 SELECT refused($$SELECT strata.ensure_partitions('events', '1990-01-01', now())$$) LIKE 'ST003%' AS inside_the_window_only;
 
 -- nobody writes the catalog by hand, nor calls the privileged halves
-SELECT refused(format('%s strata.%I%s', verb, c.relname, rest)) LIKE '42501%' AS denied, count(*)
+SELECT refused(format('%s strata.%I%s', verb, c.relname, rest)) LIKE '42501%' AS denied, count(*) > 0 AS some
 FROM pg_class c,
     (VALUES ('DELETE FROM', ''), ('SELECT * FROM', ''), ('TRUNCATE', ''), ('LOCK TABLE', ''), ('DROP TABLE', '')) AS v (verb, rest)
 WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind = 'r'
 GROUP BY 1;
-SELECT refused(format('DELETE FROM strata.%I', c.relname)) LIKE ANY ('{42501%,55000%}') AS denied, count(*)
+SELECT refused(format('DELETE FROM strata.%I', c.relname)) LIKE ANY ('{42501%,55000%}') AS denied, count(*) > 0 AS some
 FROM pg_class c WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind = 'v' GROUP BY 1;
 SELECT refused($$SELECT strata._write_batch('events', 1, 1, now(), now(), '{}', '{}', '{}', '{}')$$);
 SELECT refused($$SELECT * FROM strata._write_checkpoints('events', 1, '{s}', '{0}', '{1}', '{9}', '{1}', '{99}', ARRAY[now()], '{1}', '{false}')$$);
