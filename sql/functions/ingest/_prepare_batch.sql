@@ -29,7 +29,8 @@ BEGIN
     RETURN QUERY
     SELECT l.partition::text, l.partition::oid, l.lower, l.upper, window_lower, window_upper
     FROM strata._leaves(relation) l
-    WHERE l.lower <= _prepare_partitions.upper AND l.upper > _prepare_partitions.lower
+    -- (what retention has sealed takes no rows: they are dead letters before they are tried)
+    WHERE l.lower <= _prepare_partitions.upper AND l.upper > _prepare_partitions.lower AND NOT strata._is_sealed(l.partition)
     ORDER BY l.lower;
 END
 $$;

@@ -59,7 +59,10 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
     retains boolean := event_table.retention IS NOT NULL OR event_table.retention_bytes IS NOT NULL
         OR EXISTS (SELECT FROM strata._detached_partitions d WHERE d.table_id = event_table.table_id)
-        OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = relation AND i.inhdetachpending);
+        OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = relation AND i.inhdetachpending)
+        -- sealed under a retention that is no more
+        OR EXISTS (SELECT FROM pg_inherits i JOIN pg_constraint k ON k.conrelid = i.inhrelid AND k.conname = 'strata_expired'
+                   WHERE i.inhparent = relation);
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'detach', 'drop'] ELSE '{}' END || ARRAY['prune'];

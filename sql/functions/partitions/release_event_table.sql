@@ -25,6 +25,7 @@ BEGIN
             DETAIL = format('Its rollups: %s.', rollups),
             HINT = 'Drop them with strata.drop_rollup first.';
     END IF;
+    PERFORM strata._lock_event_table(relation);
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
     -- an id drawn so far means nothing once the ledger is gone
     PERFORM strata._close_batch(relation);

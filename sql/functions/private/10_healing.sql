@@ -61,7 +61,8 @@ AS $$
     WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'x' AND d.refclassid = 'pg_extension'::regclass
       AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'pg_strata')
       AND p.prorettype = 'trigger'::regtype AND p.proname ~ '_strata_mark\d*$'
-      AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgfoid = p.oid)
+      -- (found by index, which pg_trigger has none for its function)
+      AND NOT EXISTS (SELECT FROM pg_depend g WHERE g.refclassid = 'pg_proc'::regclass AND g.refobjid = p.oid AND g.classid = 'pg_trigger'::regclass)
     UNION ALL
     SELECT c.relowner::regrole, format('DROP %s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass)
     FROM strata._rollups r

@@ -53,13 +53,14 @@ CREATE FUNCTION strata._add_rollup_aggregate(source regclass, rollup regclass, a
 AS $$
 DECLARE
     owner regrole := strata._owner(source);
-    event_table strata._event_tables := strata._event_table(source);
+    event_table strata._event_tables;
     entry strata._rollups;
     statement text;
     columns bigint;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
     PERFORM strata._require_read_committed('add to a rollup');
+    event_table := strata._lock_event_table(source);
     entry := strata._rollup_of(source, rollup);
     columns := (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = rollup AND a.attnum > 0);
     IF (SELECT count(*) FROM strata._definition_columns(entry.definition)) <> columns + 1

@@ -71,13 +71,13 @@ BEGIN
     PERFORM strata._require_read_committed('create a rollup');
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._check_definition(definition, group_by, aggregates);
+    -- The ledger must not be pruned, nor retention go on, while its batches are counted. First the catalog row, then the
+    -- table: so does whoever makes partitions.
+    event_table := strata._lock_event_table(source);
     IF with_data THEN
         -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
         PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     END IF;
-    -- nor may the ledger be pruned, or retention go on, while they are counted
-    PERFORM FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
-    event_table := strata._event_table(source);
     PERFORM strata._create_storage(place, definition, source, owner);
     INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, origin, retention)
     VALUES (event_table.table_id, definition, definition, place.storage::regclass, place.dirty::regclass, bucket, timezone, origin, retention)

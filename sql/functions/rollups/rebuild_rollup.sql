@@ -14,13 +14,16 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
+    PERFORM strata._rollup_of(source, rollup);
+    PERFORM strata._require_read_committed('rebuild a rollup');
+    PERFORM strata._close_batch(source);
+    PERFORM strata._lock_event_table(source);
+    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    -- somebody may have been before us
     entry := strata._rollup_of(source, rollup);
     IF entry.suspended_at IS NOT NULL THEN
         RETURN strata._resume_rollup(strata._authorize(source, 'OWNER'), rollup);
     END IF;
-    PERFORM strata._require_read_committed('rebuild a rollup');
-    PERFORM strata._close_batch(source);
-    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     RETURN strata._fill_rollup(entry);
 END
 $$;

@@ -44,6 +44,11 @@ BEGIN
     PERFORM strata._close_batch(source);
     -- The lock comes in a statement of its own, before the snapshot of the fold.
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
+    -- whoever suspends it holds that lock too
+    entry := strata._rollup_of(source, rollup);
+    IF entry.suspended_at IS NOT NULL THEN
+        RETURN 0;
+    END IF;
     fill_from := strata._fill_target(entry, whole);
     progress := strata._decide_horizon(entry);
     SELECT count(*) INTO pending FROM (SELECT FROM strata._pending_batches p WHERE p.rollup_id = entry.rollup_id LIMIT 101) l;

@@ -14,7 +14,7 @@ CREATE FUNCTION strata._replace_rollup(source regclass, rollup regclass, replace
 AS $$
 DECLARE
     owner regrole := strata._owner(source);
-    event_table strata._event_tables := strata._event_table(source);
+    event_table strata._event_tables;
     old strata._rollups;
     entry strata._rollups;
     place record;
@@ -24,6 +24,7 @@ DECLARE
     reason text;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
+    event_table := strata._lock_event_table(source);
     old := strata._rollup_of(source, rollup);
     PERFORM strata._source(replacement);
     entry := strata._rollup_of(source, replacement);

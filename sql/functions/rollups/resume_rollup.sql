@@ -16,15 +16,18 @@ DECLARE
     folded bigint;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
+    PERFORM strata._rollup_of(source, rollup);
+    PERFORM strata._require_read_committed('resume a rollup');
+    PERFORM strata._close_batch(source);
+    PERFORM strata._lock_event_table(source);
+    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    -- somebody may have been before us
     entry := strata._rollup_of(source, rollup);
     IF entry.suspended_at IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM strata._require_read_committed('resume a rollup');
-    PERFORM strata._close_batch(source);
-    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
-    -- retention, which did not wait for it, must not move while it is computed
-    SELECT t.retained_from INTO retained FROM strata._event_tables t WHERE t.table_id = entry.table_id FOR NO KEY UPDATE;
+    -- (retention, which did not wait for it, cannot move while the catalog row is locked)
+    SELECT t.retained_from INTO retained FROM strata._event_tables t WHERE t.table_id = entry.table_id;
     UPDATE strata._rollups r
     SET suspended_at = NULL,
         exact_from = CASE WHEN strata._bucket_lower(r, retained) < retained THEN strata._bucket_upper(r, retained) ELSE r.exact_from END

@@ -14,12 +14,17 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
+    PERFORM strata._rollup_of(source, rollup);
+    PERFORM strata._require_read_committed('suspend a rollup');
+    -- no writer may be about to mark a group of it
+    PERFORM strata._lock_event_table(source);
+    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    -- somebody may have been before us, and a refresh may be about to give the rollup its final view
     entry := strata._rollup_of(source, rollup);
+    PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
     IF entry.suspended_at IS NOT NULL THEN
         RETURN;
     END IF;
-    -- no writer may be about to mark a group of it
-    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     PERFORM strata._execute_as(strata._owner(source), format('CREATE OR REPLACE VIEW %s AS SELECT * FROM (%s) v WHERE (SELECT strata._refuse_suspended(%L))',
         rollup, strata._view_sql(entry), rollup::text));
     UPDATE strata._rollups r SET suspended_at = clock_timestamp() WHERE r.rollup_id = entry.rollup_id;
