@@ -5,6 +5,8 @@
 #   pg.sh env DIR                PGHOST, PGPORT, … and STRATA_TEST_DSN as shell assignments (eval them)
 #   pg.sh psql DIR [argument…]   psql in it, as its superuser
 #   pg.sh start DIR | stop DIR [mode] | restart DIR [mode] | destroy DIR
+#   pg.sh standby DIR [name=value…]   make and start a streaming standby of DIR; prints the standby's directory
+#   pg.sh upgrade DIR NEW [option…]   pg_upgrade from DIR to NEW, a cluster just created; starts NEW
 #
 # mode is smart, fast or immediate (a crash, as the disk sees it). Over its socket, in a directory nobody else
 # can enter, the server trusts; over 127.0.0.1 it asks for the password in DIR/password.
@@ -49,21 +51,22 @@ command=${1:-}
 [ -n "$command" ] || die "usage: pg.sh create|env|psql|start|stop|restart|destroy [DIR] …"
 shift
 
+settings() { # settings name=value…: appended to the configuration, where the last one counts
+    {
+        echo "unix_socket_directories = '$dir'"
+        for setting in "$@"; do
+            echo "${setting%%=*} = '${setting#*=}'"
+        done
+    } | as_user tee -a "$dir/data/postgresql.conf" >/dev/null
+}
+
 if [ "$command" = create ]; then
     dir=$(as_user mktemp -d "${TMPDIR:-/tmp}/pg_strata.XXXXXX")
     trap 'as_user rm -rf "$dir"' ERR
     as_user sh -c 'od -An -N16 -tx1 /dev/urandom | tr -d " \n" >"$1/password"' sh "$dir"
     as_user "$bin/initdb" -D "$dir/data" -U postgres --encoding=UTF8 --locale=C.UTF-8 --no-sync \
         --auth-local=trust --auth-host=scram-sha-256 --pwfile="$dir/password" >/dev/null
-    {
-        echo "listen_addresses = '127.0.0.1'"
-        echo "unix_socket_directories = '$dir'"
-        echo "max_connections = 60"
-        echo "log_line_prefix = '%m [%p] %q%a '"
-        for setting in "$@"; do
-            echo "${setting%%=*} = '${setting#*=}'"
-        done
-    } | as_user tee -a "$dir/data/postgresql.conf" >/dev/null
+    settings listen_addresses=127.0.0.1 max_connections=60 'log_line_prefix=%m [%p] %q%a ' "$@"
     start
     echo "$dir"
     exit
@@ -92,5 +95,28 @@ END
         control -m immediate stop 2>/dev/null || true
         as_user rm -rf "$dir"
         ;;
-    *) die "pg.sh knows create, env, psql, start, stop, restart, destroy" ;;
+    standby)
+        primary=$dir primary_port=$port
+        dir=$(as_user mktemp -d "${TMPDIR:-/tmp}/pg_strata.XXXXXX")
+        trap 'as_user rm -rf "$dir"' ERR
+        as_user cp "$primary/password" "$dir/password"
+        as_user "$bin/pg_basebackup" -h "$primary" -p "$primary_port" -U postgres -D "$dir/data" -R -X stream -c fast --no-sync
+        settings "$@"
+        port=
+        start
+        echo "$dir"
+        ;;
+    upgrade)
+        new=${1:?pg.sh upgrade needs the directory of the new cluster}
+        shift
+        control -m fast stop
+        (dir=$new && control -m fast stop)
+        # (it writes its logs and scripts into the directory it runs in)
+        as_user sh -c 'cd "$1" && shift && exec "$@"' sh "$new" "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$dir/data" -D "$new/data" \
+            -U postgres -p "$port" -P "$(cat "$new/port")" -s "$new" "$@" >"$new.log" 2>&1 || { tail -n 40 "$new.log" >&2; exit 1; }
+        rm -f "$new.log"
+        dir=$new port=$(cat "$new/port")
+        start
+        ;;
+    *) die "pg.sh knows create, env, psql, start, stop, restart, standby, upgrade, destroy" ;;
 esac

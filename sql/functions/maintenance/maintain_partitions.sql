@@ -237,8 +237,8 @@ CREATE FUNCTION strata._without_mark_triggers(relation regclass) RETURNS SETOF r
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.relid FROM strata._tree(relation) t (relid)
-    WHERE (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = t.relid AND g.tgenabled = 'A'
-           AND g.tgname IN ('strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')) < 3
+    WHERE (SELECT count(*) FROM pg_trigger g JOIN strata._mark_trigger_kinds() k ON k.trigger_name = g.tgname AND k.enabled = g.tgenabled
+           WHERE g.tgrelid = t.relid) < (SELECT count(*) FROM strata._mark_trigger_kinds())
 $$;
 COMMENT ON FUNCTION strata._without_mark_triggers(regclass) IS
 'Relations of an event table''s partition tree that lack a trigger which tells rollups of changes.';

@@ -202,7 +202,7 @@ DECLARE
 BEGIN
     FOR statement IN
         SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
-        WHERE t.tgparentid = 0 AND t.tgname IN ('strata_guard', 'strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')
+        WHERE t.tgparentid = 0 AND (t.tgname = 'strata_guard' OR t.tgname IN (SELECT k.trigger_name FROM strata._mark_trigger_kinds() k))
           AND (t.tgrelid = partition OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(partition) p))
         UNION ALL
         SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', partition, k.conname) FROM pg_constraint k

@@ -147,11 +147,12 @@ CREATE FUNCTION %s() RETURNS trigger
 AS $function$
 DECLARE
     statement text;
-    source text := CASE TG_OP
-        WHEN 'INSERT' THEN 'SELECT ($1).*'
-        WHEN 'UPDATE' THEN 'SELECT * FROM old_rows UNION ALL SELECT * FROM new_rows'
-        WHEN 'DELETE' THEN 'SELECT * FROM old_rows'
-        ELSE format('SELECT * FROM ONLY %%s', TG_RELID::regclass)
+    source text := CASE
+        WHEN TG_OP = 'TRUNCATE' THEN format('SELECT * FROM ONLY %%s', TG_RELID::regclass)
+        WHEN TG_LEVEL = 'ROW' THEN CASE TG_OP WHEN 'INSERT' THEN 'SELECT ($1).*' WHEN 'DELETE' THEN 'SELECT ($2).*'
+            ELSE 'SELECT ($2).* UNION ALL SELECT ($1).*' END
+        WHEN TG_OP = 'UPDATE' THEN 'SELECT * FROM old_rows UNION ALL SELECT * FROM new_rows'
+        ELSE 'SELECT * FROM old_rows'
     END;
 BEGIN
     IF TG_OP = 'TRUNCATE' AND current_setting('transaction_isolation') <> 'read committed' THEN
@@ -161,7 +162,7 @@ BEGIN
             DETAIL = 'Rollups must learn of every row that goes, and the snapshot of this transaction may not show them all.',
             HINT = 'Truncate in a transaction of isolation level READ COMMITTED.';
     END IF;
-    IF TG_OP = 'INSERT' THEN
+    IF TG_LEVEL = 'ROW' AND TG_OP <> 'DELETE' THEN
         PERFORM strata._admit_batch_id(TG_ARGV[0]::int, TG_RELID, NEW.batch_id);
     ELSIF TG_OP = 'UPDATE' THEN
         PERFORM strata._admit_batch_id(TG_ARGV[0]::int, TG_RELID, m.batch_id)
@@ -171,8 +172,8 @@ BEGIN
     FOR statement IN
         SELECT strata._mark_statements(TG_ARGV[0]::int, TG_RELID, source, CASE WHEN TG_OP <> 'INSERT' THEN source END)
     LOOP
-        IF TG_OP = 'INSERT' THEN
-            EXECUTE statement USING NEW;
+        IF TG_LEVEL = 'ROW' THEN
+            EXECUTE statement USING NEW, OLD;
         ELSE
             EXECUTE statement;
         END IF;
@@ -200,7 +201,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION strata._mark_function(regclass) IS 'The trigger function of an event table; NULL if it has none.';
 
--- Row triggers reach partitions by themselves, statement triggers do not: every relation of the tree gets its own.
+-- The triggers that tell rollups of changes. Row triggers reach partitions by themselves, statement triggers do not: every
+-- relation of the tree gets its own. Logical replication fires no statement trigger for the rows it updates or deletes:
+-- strata_replica marks them one by one, and is idle in every other session.
+CREATE FUNCTION strata._mark_trigger_kinds(OUT trigger_name name, OUT on_parent_only boolean, OUT enabled "char", OUT definition text) RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE
+    -- no search_path: inlined, it is asked for every partition
+AS $$
+    VALUES
+        ('strata_mark_update'::name, false, 'A'::"char", 'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'),
+        ('strata_mark_delete', false, 'A', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
+        ('strata_mark_truncate', false, 'A', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT'),
+        ('strata_replica', true, 'R', 'AFTER UPDATE OR DELETE ON %s FOR EACH ROW')
+$$;
+COMMENT ON FUNCTION strata._mark_trigger_kinds() IS
+'The triggers of event tables that mark dirty groups: whether they are made on the parent alone and reach partitions from there, their pg_trigger.tgenabled, and their definition, %s being the relation.';
+
 CREATE FUNCTION strata._create_mark_triggers(event_table strata._event_tables, relation regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -211,22 +227,22 @@ DECLARE
     wanted record;
 BEGIN
     FOR wanted IN
-        SELECT * FROM (VALUES
-            ('strata_mark_update', 'AFTER UPDATE', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'),
-            ('strata_mark_delete', 'AFTER DELETE', 'REFERENCING OLD TABLE AS old_rows'),
-            ('strata_mark_truncate', 'BEFORE TRUNCATE', '')
-        ) AS v (trigger_name, event, transition)
-        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = v.trigger_name)
+        SELECT k.*, t.oid IS NULL AS missing
+        FROM strata._mark_trigger_kinds() k LEFT JOIN pg_trigger t ON t.tgrelid = relation AND t.tgname = k.trigger_name
+        WHERE t.tgenabled IS DISTINCT FROM k.enabled AND (t.oid IS NOT NULL OR NOT k.on_parent_only OR relation = event_table.relation)
     LOOP
-        PERFORM strata._execute_as(owner, format('CREATE TRIGGER %I %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION %s(%L)',
-            wanted.trigger_name, wanted.event, relation, wanted.transition, mark, event_table.table_id));
-        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, wanted.trigger_name));
+        IF wanted.missing THEN
+            PERFORM strata._execute_as(owner, format('CREATE TRIGGER %I ', wanted.trigger_name) || format(wanted.definition, relation)
+                || format(' EXECUTE FUNCTION %s(%L)', mark, event_table.table_id));
+        END IF;
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE %s TRIGGER %I', relation,
+            CASE wanted.enabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, wanted.trigger_name));
     END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) IS
-'Puts the statement triggers that mark dirty groups on one relation of an event table''s partition tree.';
+'Puts the triggers that mark dirty groups on one relation of an event table''s partition tree, and switches on those that are off.';
 
 -- A row whose batch id is not this transaction's open batch looks as if it had been folded: its group is recomputed.
 CREATE FUNCTION strata._create_guard(event_table strata._event_tables) RETURNS void
@@ -259,7 +275,7 @@ BEGIN
     FOR found_trigger IN
         SELECT t.tgname, t.tgrelid::regclass AS relation FROM strata._tree(_drop_triggers.relation) p (relid)
         JOIN pg_trigger t ON t.tgrelid = p.relid
-        WHERE t.tgparentid = 0 AND t.tgname IN ('strata_guard', 'strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate')
+        WHERE t.tgparentid = 0 AND (t.tgname = 'strata_guard' OR t.tgname IN (SELECT k.trigger_name FROM strata._mark_trigger_kinds() k))
     LOOP
         PERFORM strata._execute_as(strata._owner(found_trigger.relation), format('DROP TRIGGER %I ON %s', found_trigger.tgname, found_trigger.relation));
     END LOOP;
