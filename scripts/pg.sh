@@ -109,7 +109,8 @@ END
     upgrade)
         new=${1:?pg.sh upgrade needs the directory of the new cluster}
         shift
-        control -m fast stop
+        # (the old one stands still already when it is upgraded a second time)
+        [ ! -f "$dir/data/postmaster.pid" ] || control -m fast stop
         (dir=$new && control -m fast stop)
         # (it writes its logs and scripts into the directory it runs in)
         as_user sh -c 'cd "$1" && shift && exec "$@"' sh "$new" "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$dir/data" -D "$new/data" \

@@ -1,18 +1,31 @@
 #!/usr/bin/env bash
-# pg_dump | psql into another cluster, in the middle of pending work: rollups, ledger and ingestion state go on there.
+# pg_dump into another cluster, as plain SQL and as archive with several workers, in the middle of pending work: rollups,
+# ledger, retention and ingestion go on there where they stood.
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
-from=$(scripts/pg.sh create fsync=off)
-to=$(scripts/pg.sh create fsync=off)
-trap 'scripts/pg.sh destroy "$from"; scripts/pg.sh destroy "$to"' EXIT
+from=$(scripts/pg.sh create fsync=off timezone=UTC)
+to=$(scripts/pg.sh create fsync=off timezone=Asia/Kathmandu)
+work=$(mktemp -d)
+trap 'scripts/pg.sh destroy "$from"; scripts/pg.sh destroy "$to"; rm -rf "$work"' EXIT
 sql() { scripts/pg.sh psql "$1" -qX -v ON_ERROR_STOP=1 "${@:2}" >/dev/null; }
+in_cluster() { (eval "$(scripts/pg.sh env "$1")"; PATH=$(pg_bindir):$PATH; "${@:2}"); }
 
+for cluster in "$from" "$to"; do sql "$cluster" -c 'CREATE ROLE work_sidecar'; done
 sql "$from" -c 'CREATE DATABASE work'
 sql "$from" -d work <tests/dump/before.sql
+in_cluster "$from" pg_dump work >"$work/plain.sql"
+in_cluster "$from" pg_dump -Fc -f "$work/archive" work
+
 sql "$to" -c 'CREATE DATABASE work'
-eval "$(scripts/pg.sh env "$from")"
-"$(pg_bindir)/pg_dump" work | sql "$to" -d work
+sql "$to" -d work <"$work/plain.sql"
 sql "$to" -d work <tests/dump/after.sql
+say "pg_dump | psql: rollups equal, batches verified, work goes on"
+
+sql "$to" -c 'CREATE DATABASE work_archive'
+in_cluster "$to" pg_restore --exit-on-error -j 3 -d work_archive "$work/archive"
+sql "$to" -d work_archive <tests/dump/after.sql
+say "pg_dump -Fc, pg_restore -j: the same"
+
 # the source is as good as it was
 sql "$from" -d work <tests/dump/after.sql
-say "dump and restore: rollups equal, batches verified, work goes on"
+say "the source: the same"

@@ -114,7 +114,7 @@ FROM strata._health_tables t
 LEFT JOIN pg_sequence s ON s.seqrelid = t.batch_sequence
 CROSS JOIN LATERAL (
     SELECT m.highest, l.last_value, m.highest > l.last_value AS behind
-    FROM (SELECT coalesce((SELECT max(b.batch_id) FROM strata._batches b WHERE b.table_id = t.table_id), 0) AS highest OFFSET 0) m,
+    FROM (SELECT strata._highest_batch(t.table_id) AS highest OFFSET 0) m,
          LATERAL (SELECT coalesce((SELECT pg_sequence_last_value(q.oid) FROM pg_class q WHERE q.oid = t.batch_sequence AND q.relkind = 'S'), 0) AS last_value OFFSET 0) l
 ) h
 UNION ALL

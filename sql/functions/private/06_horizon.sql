@@ -39,3 +39,18 @@ $$;
 REVOKE ALL ON FUNCTION strata._next_horizon(regclass, bigint, bigint, xid8, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION strata._next_horizon(regclass, bigint, bigint, xid8, bigint) IS
 'A horizon moved as far as the running transactions allow, with the candidate for the next time.';
+
+-- The ledger is pruned, and a partial restore may bring progress without it: each of them may know of the highest id.
+CREATE FUNCTION strata._highest_batch(table_id int) RETURNS bigint
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER
+    -- permit: none needed, health shows the number to every reader
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT greatest(0,
+        (SELECT max(b.batch_id) FROM strata._batches b WHERE b.table_id = _highest_batch.table_id),
+        (SELECT l.pruned_through FROM strata._ledger_progress l WHERE l.table_id = _highest_batch.table_id),
+        (SELECT max(greatest(p.horizon, upper(p.folded) - 1)) FROM strata._rollup_progress p
+         JOIN strata._rollups r ON r.rollup_id = p.rollup_id WHERE r.table_id = _highest_batch.table_id))
+$$;
+COMMENT ON FUNCTION strata._highest_batch(int) IS
+'The highest batch id that ledger or rollups of an event table know of: where its sequence must stand at least.';

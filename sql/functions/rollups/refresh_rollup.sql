@@ -157,8 +157,7 @@ BEGIN
     SELECT p.* INTO progress FROM strata._rollup_progress p WHERE p.rollup_id = rollup.rollup_id;
     last_drawn := coalesce(pg_sequence_last_value(event_table.batch_sequence), 0);
     decided := strata._next_horizon(event_table.batch_sequence, progress.horizon, progress.candidate, progress.candidate_xid, progress.system_identifier);
-    highest := greatest((SELECT max(b.batch_id) FROM strata._batches b WHERE b.table_id = rollup.table_id), progress.horizon,
-        (SELECT l.pruned_through FROM strata._ledger_progress l WHERE l.table_id = rollup.table_id));
+    highest := strata._highest_batch(rollup.table_id);
     IF last_drawn < highest AND coalesce(pg_sequence_last_value(event_table.batch_sequence), 0) < highest THEN
         RAISE EXCEPTION USING ERRCODE = 'ST007',
             MESSAGE = format('the batch sequence of %s lies behind its ledger', strata._relation(rollup.table_id)),

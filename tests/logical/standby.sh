@@ -1,0 +1,31 @@
+# A streaming standby: the rollup is readable and exact there, whatever is pending; nothing can be written there.
+events="
+CREATE TABLE events (ts timestamptz NOT NULL, k int, v numeric);
+SELECT strata.create_event_table('events', 'ts');
+SELECT strata.create_rollup('by_k', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(v) AS v', 'count(DISTINCT v) AS kinds']);"
+new_database standby
+publisher -c "INSERT INTO events SELECT now(), n % 7, n FROM generate_series(1, 100) n" -c "SELECT strata.refresh_rollup('by_k')" >/dev/null
+standby=$(scripts/pg.sh standby "$publisher")
+clusters+=("$standby")
+replayed() { eventually "$standby" "SELECT pg_last_wal_replay_lsn() >= '$(publisher -c 'SELECT pg_current_wal_lsn()')'" "SELECT compare('by_k')"; }
+same_groups() {
+    expect "groups on the standby" "$(sql "$standby" -c "SELECT compare('by_k')")" "$(publisher -c "SELECT compare('by_k')")"
+    expect "values on the standby" "$(sql "$standby" -c "SELECT * FROM by_k ORDER BY k")" "$(publisher -c "SELECT * FROM by_k ORDER BY k")"
+}
+replayed
+publisher -c "INSERT INTO events SELECT now(), n % 7, n FROM generate_series(1, 100) n" -c "UPDATE events SET v = v + 1 WHERE k = 3" -c "DELETE FROM events WHERE k = 4"
+replayed
+same_groups
+expect "pending on the standby" "$(sql "$standby" -c "SELECT pending_batches > 0 FROM strata.rollups")" t
+publisher -c "SELECT strata.refresh_rollup('by_k')" -c "INSERT INTO events VALUES (now(), 1, 1)" >/dev/null
+replayed
+same_groups
+sql "$standby" -c "SELECT * FROM strata.health" -c "SELECT * FROM strata.partitions" -c "SELECT * FROM strata.rollups" -c "SELECT * FROM strata.batches" >/dev/null
+for statement in "INSERT INTO events VALUES (now(), 1, 1)" "SELECT strata.refresh_rollup('by_k')" "SELECT strata.current_batch('events')"; do
+    found=$(sql "$standby" -v VERBOSITY=sqlstate -c "$statement" 2>&1 || true)
+    case $found in *'ERROR:  25006'*) ;; *) die "'$statement' on the standby gave '$found', not 25006" ;; esac
+done
+# promoted, it goes on
+expect "promoted" "$(sql "$standby" -c "SELECT pg_promote()")" t
+sql "$standby" -c "INSERT INTO events SELECT now(), n % 7, n FROM generate_series(1, 50) n" -c "SELECT compare('by_k')" -c "SELECT strata.refresh_rollup('by_k')" \
+    -c "SELECT compare('by_k')" -c "CALL strata.maintain_partitions()" -c "SELECT compare('by_k')" >/dev/null
