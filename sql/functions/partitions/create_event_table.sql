@@ -240,7 +240,9 @@ BEGIN
            a.attnum, a.attname
     FROM pg_attribute a
     WHERE a.attrelid = event_table.relation AND a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (
-        SELECT FROM strata._columns c WHERE c.table_id = event_table.table_id AND c.attnum = a.attnum AND NOT c.dropped);
+        SELECT FROM strata._columns c WHERE c.table_id = event_table.table_id AND c.attnum = a.attnum AND NOT c.dropped)
+    -- another maintenance numbers them just now, in the same order
+    ON CONFLICT DO NOTHING;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._sync_columns(strata._event_tables) FROM PUBLIC;
