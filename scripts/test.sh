@@ -28,6 +28,7 @@ step "build the programs" build_programs
 step "SQL: regress, rights, isolation" scripts/test-sql.sh
 step "Rust: core, sidecar, endpoint conformance, end to end" cargo test --release --locked --no-fail-fast
 step "dump and restore" tests/dump/run.sh
+step "conversion through crashes" tests/convert/run.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish

@@ -33,39 +33,38 @@ BEGIN
     IF conversion.state = 'copying' THEN
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s DROP COLUMN IF EXISTS batch_id', relation));
     END IF;
-    PERFORM strata._drop_conversion(conversion.shadow, conversion.carry_function);
+    PERFORM strata._drop_conversion(relation, conversion.shadow, conversion.carry_function);
     PERFORM strata._forget_dropped_relations();
 END
 $$;
 COMMENT ON FUNCTION strata._cancel_conversion(regclass) IS 'The writing half of cancel_conversion.';
 
-CREATE FUNCTION strata._drop_conversion(shadow regclass, carry_function text) RETURNS void
+CREATE FUNCTION strata._drop_conversion(relation regclass, shadow regclass, carry_function text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     DELETE FROM strata._conversions c WHERE c.shadow = _drop_conversion.shadow;
-    PERFORM strata._drop_carry(carry_function);
+    PERFORM strata._drop_carry(carry_function, coalesce(strata._owner(shadow), strata._owner(relation)));
     IF EXISTS (SELECT FROM pg_class c WHERE c.oid = shadow) THEN
         PERFORM strata._drop_triggers(shadow);
         PERFORM strata._execute_as(strata._owner(shadow), format('DROP TABLE %s', shadow));
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._drop_conversion(regclass, text) FROM PUBLIC;
-COMMENT ON FUNCTION strata._drop_conversion(regclass, text) IS 'Drops the twin of a table that does not become an event table after all.';
+REVOKE ALL ON FUNCTION strata._drop_conversion(regclass, regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._drop_conversion(regclass, regclass, text) IS 'Drops the twin of a table that does not become an event table after all.';
 
-CREATE FUNCTION strata._drop_carry(carry_function text) RETURNS void
+CREATE FUNCTION strata._drop_carry(carry_function text, owner regrole) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    owner regrole := (SELECT p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure(carry_function));
 BEGIN
-    IF owner IS NOT NULL THEN
+    -- (schemas can be renamed: the name may be somebody else's function by now)
+    IF EXISTS (SELECT FROM pg_proc p WHERE p.oid = to_regprocedure(carry_function) AND p.proowner = owner) THEN
         PERFORM strata._execute_as(owner, format('DROP FUNCTION %s', carry_function));
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._drop_carry(text) FROM PUBLIC;
-COMMENT ON FUNCTION strata._drop_carry(text) IS 'Drops the function of the triggers that carried changes, if it is there.';
+REVOKE ALL ON FUNCTION strata._drop_carry(text, regrole) FROM PUBLIC;
+COMMENT ON FUNCTION strata._drop_carry(text, regrole) IS 'Drops the function of the triggers that carried changes, if it is there.';

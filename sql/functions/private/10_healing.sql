@@ -7,7 +7,7 @@ AS $$
 DECLARE
     orphan record;
 BEGIN
-    PERFORM strata._drop_conversion(c.shadow, c.carry_function) FROM strata._conversions c
+    PERFORM strata._drop_conversion(c.relation, c.shadow, c.carry_function) FROM strata._conversions c
     WHERE NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.relation) OR NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.shadow);
     -- nearly always nothing is gone
     IF NOT EXISTS (SELECT FROM strata._event_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)

@@ -41,6 +41,24 @@ SELECT DISTINCT who, what FROM seen WHERE what IN ('key', 'argument', 'filter') 
 TRUNCATE seen;
 SELECT strata.ensure_partitions('lair.trap', now() - interval '9 days', now());
 SELECT DISTINCT who FROM seen WHERE who <> 'escalation_mallory';
+-- and so does a conversion, whoever asks for it
+SET ROLE escalation_mallory;
+CREATE FUNCTION lair.row_spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM lair.note('trigger'); RETURN NEW; END $$;
+CREATE TABLE bait (ts timestamptz NOT NULL, k int CHECK (lair.spy(1, 'check') = 1), v int DEFAULT lair.spy(2, 'default'),
+    g int GENERATED ALWAYS AS (lair.spy(3, 'generated')) STORED, PRIMARY KEY (k, ts));
+CREATE INDEX ON bait (lair.spy(k, 'index'));
+CREATE VIEW bait_view AS SELECT lair.spy(k, 'view') AS k FROM bait;
+INSERT INTO bait (ts, k) SELECT now(), n FROM generate_series(1, 5) n;
+CREATE TRIGGER row_spy BEFORE INSERT OR UPDATE ON bait FOR EACH ROW EXECUTE FUNCTION lair.row_spy();
+CREATE POLICY spying ON bait USING (lair.spy(1, 'policy') = 1);
+ALTER TABLE bait ENABLE ROW LEVEL SECURITY;
+CREATE TABLE other_bait (LIKE bait INCLUDING ALL);
+INSERT INTO other_bait SELECT ts, k FROM bait;
+RESET ROLE;
+TRUNCATE seen;
+SELECT strata.create_event_table('lair.bait', 'ts');
+CALL strata.convert_to_event_table('lair.other_bait', 'ts');
+SELECT DISTINCT who, what FROM seen ORDER BY 1, 2;
 -- settings that an expression changes end with it
 SET ROLE escalation_mallory;
 CREATE FUNCTION lair.set_path() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('search_path', 'lair, pg_catalog', false); END $$;

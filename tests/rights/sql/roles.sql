@@ -28,6 +28,9 @@ SELECT strata.create_event_table('events', 'ts', premake => 1);
 SELECT strata.create_rollup('events_by_k', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(v) AS v']);
 SELECT strata.grant_ingest('events', 'rights_sidecar');
 GRANT INSERT, UPDATE, DELETE, SELECT ON events TO rights_application;
+CREATE TABLE plain (ts timestamptz NOT NULL, k int, PRIMARY KEY (k, ts));
+INSERT INTO plain SELECT now(), n FROM generate_series(1, 10) n;
+GRANT INSERT, UPDATE, SELECT ON plain TO rights_application;
 GRANT SELECT ON events_by_k TO rights_reader;
 SELECT relname, relowner::regrole FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'p', 'v', 'S') AND relowner <> 'rights_owner'::regrole;
 
@@ -47,6 +50,12 @@ SELECT refused($$SELECT strata.create_rollup('mine', 'events', '1 day', '{}', AR
 SELECT refused($$SELECT strata._claim_shard('events', 's', '0', 'w', 1000, 'TRIM_HORIZON')$$);
 SELECT refused($$SELECT strata.verify_batches('events')$$);
 SELECT refused($$CALL strata.maintain_partitions('events')$$);
+SELECT refused($$SELECT strata.create_event_table('plain', 'ts')$$);
+SELECT refused($$CALL strata.convert_to_event_table('plain', 'ts')$$);
+SELECT refused($$SELECT strata.cancel_conversion('plain')$$);
+SELECT refused($$SELECT strata._begin_conversion('plain', '{}', 1)$$);
+SELECT refused($$SELECT strata._continue_conversion('plain', 1)$$);
+SELECT refused($$SELECT strata._cancel_conversion('plain')$$);
 SELECT refused($$TRUNCATE events$$);
 
 -- the reader sees the exact result, before any refresh, and nothing else
@@ -103,6 +112,26 @@ WHERE p.pronamespace = 'strata'::regnamespace AND p.prosecdef AND p.prosrc NOT L
 SET ROLE rights_stranger;
 SELECT (SELECT count(*) FROM strata.event_tables) + (SELECT count(*) FROM strata.batches) + (SELECT count(*) FROM strata.rollups)
     + (SELECT count(*) FROM strata.shards) + (SELECT count(*) FROM strata.dead_letters) + (SELECT count(*) FROM strata.partitions) AS seen;
+
+-- the owner converts a table beside the application, which need not know
+SET ROLE rights_owner;
+SELECT strata._begin_conversion(strata._authorize('plain', 'OWNER'), '{"time_column": "ts"}', 1000);
+SELECT strata._continue_conversion(strata._authorize('plain', 'OWNER'), 1000);
+SELECT strata._continue_conversion(strata._authorize('plain', 'OWNER'), 1000);
+SET ROLE rights_application;
+INSERT INTO plain VALUES (now(), 11);
+UPDATE plain SET k = 12 WHERE k = 1;
+SELECT refused('SELECT * FROM plain_strata_new');
+SELECT relation, state, rows_moved FROM strata.conversions;
+SELECT refused('SELECT plain_strata_carry()');
+SET ROLE rights_stranger;
+SELECT count(*) FROM strata.conversions;
+SET ROLE rights_owner;
+CALL strata.convert_to_event_table('plain');
+SET ROLE rights_application;
+INSERT INTO plain VALUES (now(), 13);
+SELECT array_agg(k ORDER BY k) FROM plain;
+SELECT refused('DELETE FROM plain');
 
 -- what was given is taken back
 SET ROLE rights_owner;
