@@ -29,6 +29,8 @@ step "SQL: regress, rights, isolation" scripts/test-sql.sh
 step "Rust: core, sidecar, endpoint conformance, end to end" cargo test --release --locked --no-fail-fast
 step "dump and restore" tests/dump/run.sh
 step "conversion through crashes" tests/convert/run.sh
+step "pg_upgrade" tests/upgrade/run.sh
+step "logical replication, standby" tests/logical/run.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish

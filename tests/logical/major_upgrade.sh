@@ -16,33 +16,26 @@ subscriber -c "DROP DATABASE major_upgrade" -c "CREATE DATABASE major_upgrade"
 database=major_upgrade
 
 # 1. the schema, without rollups
-mapfile -t without < <(publisher -c "
-SELECT format('--exclude-table=%s', part::regclass) FROM strata._rollups, unnest(ARRAY[rollup, definition, storage, dirty]) part
-UNION ALL SELECT format('--exclude-table=%s', batch_sequence) FROM strata._event_tables")
+mapfile -t without < <(documented without | publisher)
 (eval "$(scripts/pg.sh env "$publisher")"; "$(pg_bindir)/pg_dump" --schema-only "${without[@]}" major_upgrade) | subscriber >/dev/null
 # 2. event tables and rollups, with the statements they were made by
-subscriber -c "SELECT strata.create_event_table('events', 'ts', accept_past => '20 days', premake => 3)" \
-    -c "SELECT strata.create_rollup('by_k', 'events', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(v) AS v'])" >/dev/null
+documented remake | subscriber >/dev/null
 expect "what the dump brought is in order" "$(subscriber -c "SELECT count(*) FROM strata.health WHERE status = 'critical'")" 0
 expect "one sequence of batch ids" "$(subscriber -c "SELECT string_agg(relname, ' ') FROM pg_class WHERE relkind = 'S' AND relname LIKE '%batch_id%'")" events_batch_id_seq
 expect "one trigger function" "$(subscriber -c "SELECT count(*) FROM pg_proc WHERE proname LIKE '%strata_mark%'")" 1
 # 3. publication and subscription
-publisher -c "CREATE PUBLICATION upgrade FOR TABLE events (id, ts, k, v) WITH (publish_via_partition_root = true)"
-subscriber -c "CREATE SUBSCRIPTION major_upgrade CONNECTION '$(connection)' PUBLICATION upgrade" 2>/dev/null
+documented publish | publisher
+subscribe() { documented subscribe | sed "s#host=publisher dbname=app user=replicator#$(connection)#" | subscriber 2>/dev/null; }
+subscribe
 copied "SELECT compare('by_k', 0)"
 publisher -c "INSERT INTO events (ts, k, v) SELECT now(), n % 7, n FROM generate_series(1, 100) n" -c "DELETE FROM events WHERE v = 50" -c "UPDATE events SET v = 0 WHERE v = 70"
-caught_up major_upgrade "SELECT compare('by_k')" "SELECT strata.refresh_rollup('by_k')"
+caught_up events "SELECT compare('by_k')" "SELECT strata.refresh_rollup('by_k')"
 # 4. cut-over: writers and the sidecar have stopped, all has been applied; what replication does not carry is carried
-caught_up major_upgrade
+caught_up events
 same_rows events 'id, ts, k, v'
-publisher -c "SELECT format('SELECT setval(%L, %s);', format('%I.%I', schemaname, sequencename), last_value) FROM pg_sequences
-    WHERE last_value IS NOT NULL AND schemaname <> 'strata' AND format('%I.%I', schemaname, sequencename)::regclass NOT IN (SELECT batch_sequence FROM strata._event_tables)" |
-    subscriber >/dev/null
-publisher -c "SELECT format('INSERT INTO strata._checkpoints SELECT table_id, %L, %L, %s, %L, %L, %L, %L, %s FROM strata._event_tables WHERE relation = %L::regclass;',
-    k.stream, k.shard, k.epoch, k.sequence_number, k.initial_position, k.arrived_at, k.ended, k.row_count, t.relation)
-    FROM strata._checkpoints k JOIN strata._event_tables t USING (table_id)" | subscriber
-drop_subscription major_upgrade
-publisher -c "DROP PUBLICATION upgrade"
+documented sequences | publisher | subscriber >/dev/null
+documented checkpoints | publisher | subscriber
+documented leave | subscriber 2>/dev/null
 # 5. work goes on
 expect "the checkpoint" "$(subscriber -c "SELECT relation, shard, sequence_number FROM strata.shards")" "events|shard-0|4711"
 expect "a worker claims its shard" "$(subscriber -c "SELECT claimed FROM strata._claim_shard('events', 'arn:clicks', 'shard-0', 'worker', 60000, 'TRIM_HORIZON')")" t
@@ -50,3 +43,19 @@ subscriber -c "INSERT INTO events (ts, k, v) VALUES (now(), 1, 1)" -c "SELECT co
     -c "SELECT strata.refresh_rollup('by_k')" -c "SELECT compare('by_k')" -c "CALL strata.maintain_partitions('events')" -c "SELECT compare('by_k')" >/dev/null
 expect "critical" "$(subscriber -c "SELECT count(*) FROM strata.health WHERE status = 'critical'")" 0
 expect "no batch id twice" "$(subscriber -c "SELECT bool_and(e.batch_id <= s.last_value) FROM events e, events_batch_id_seq s")" t
+
+# a subscriber prepared as the page says, beside
+expect "old and new differ by now" "$(publisher -c "SELECT count(*) FROM events")" "$(subscriber -c "SELECT count(*) - 1 FROM events")"
+target=$(connection)
+database=postgres
+subscriber -c "CREATE DATABASE prepared"
+database=prepared
+subscriber -c 'CREATE EXTENSION pg_strata'
+subscriber -f tests/logical/common.sql
+documented prepare | subscriber >/dev/null
+connection() { echo "$target"; }
+subscribe
+copied "SELECT compare('by_k', 0)"
+subscriber -c "SELECT compare('by_k')" -c "SELECT strata.refresh_rollup('by_k')" -c "SELECT compare('by_k')" >/dev/null
+documented leave | subscriber 2>/dev/null
+connection() { echo "host=$publisher port=$(cat "$publisher/port") user=postgres dbname=$database"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Event tables through logical replication and on a streaming standby: what docs/replication.md says, done. Rollups are
-# compared with their queries at every look, while changes are being applied and when all have come.
+# compared with their queries at every look, while changes are being applied and when all have come. PARTS names parts.
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
 clusters=()
@@ -49,6 +49,9 @@ same_rows() { # same_rows <relation> <columns>
     local query="SELECT count(*), md5(string_agg(r::text, '|' ORDER BY r::text)) FROM (SELECT $2 FROM $1) r"
     expect "rows of $1" "$(subscriber -c "$query")" "$(publisher -c "$query")"
 }
+documented() { # documented <name>: the block of that name in docs/replication.md
+    awk -v name="$1" '/^```/ { inside = ($2 == name); next } inside' docs/replication.md | grep . || die "docs/replication.md has no block $1"
+}
 connection() { echo "host=$publisher port=$(cat "$publisher/port") user=postgres dbname=$database"; }
 new_database() { # new_database <name>: in both clusters
     database=postgres
@@ -64,8 +67,8 @@ new_database() { # new_database <name>: in both clusters
 drop_subscription() { subscriber -c "DROP SUBSCRIPTION $1" 2>&1 | grep -v 'dropped replication slot' || true; }
 
 create publisher wal_level=logical
-create subscriber wal_level=logical max_logical_replication_workers=8
-for part in without_batch_id leaf_by_leaf with_batch_id left_behind major_upgrade standby; do
+create subscriber wal_level=logical max_logical_replication_workers=8 wal_retrieve_retry_interval=200ms
+for part in ${PARTS:-without_batch_id leaf_by_leaf with_batch_id left_behind major_upgrade standby}; do
     began=$SECONDS
     . "tests/logical/$part.sh"
     say "$part: ok ($((SECONDS - began)) s)"

@@ -60,6 +60,14 @@ DROP TRIGGER strata_mark_update ON berlin;
 SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
 CALL strata.maintain_partitions('berlin');
 SELECT check_name, status, hint FROM strata.health WHERE object = 'berlin' AND status <> 'ok' AND check_name <> 'partition_gaps' ORDER BY 1;
+-- so it does with a trigger that was switched off, and with the one for rows that logical replication changes
+ALTER TABLE berlin DISABLE TRIGGER strata_mark_delete;
+DROP TRIGGER strata_replica ON berlin;
+SELECT check_name, status FROM strata.health WHERE object = 'berlin' AND check_name = 'mark_triggers';
+CALL strata.maintain_partitions('berlin');
+SELECT check_name, status FROM strata.health WHERE object = 'berlin' AND check_name = 'mark_triggers';
+SELECT tgname, tgenabled, count(*) = (SELECT count(*) FROM pg_partition_tree('berlin')) AS everywhere FROM pg_trigger
+WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('berlin')) GROUP BY 1, 2 ORDER BY 1;
 
 -- a partition attached by hand: what was changed behind its missing triggers is found
 SELECT strata.create_rollup('berlin_days', 'berlin', '1 day', '{}', ARRAY['count(*) AS n'], timezone => 'Europe/Berlin');
