@@ -12,7 +12,7 @@
 cd "$ROOT"
 sizes=${BENCH_SIZES:-500 1000 2000 5000}
 tables=${BENCH_TABLES:-500}
-rounds=${BENCH_ROUNDS:-5}
+rounds=${BENCH_ROUNDS:-3}
 
 extensions=$("$PG_CONFIG" --sharedir)/extension
 if [ ! -f "$extensions/pg_partman.control" ] && command -v apt-get >/dev/null; then
