@@ -209,7 +209,7 @@ CREATE FUNCTION strata._mark_trigger_kinds(OUT trigger_name name, OUT on_parent_
     -- no search_path: inlined, it is asked for every partition
 AS $$
     VALUES
-        ('strata_mark_update'::name, false, 'A'::"char", 'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'),
+        ('strata_mark_update'::pg_catalog.name, false, 'A'::pg_catalog."char", 'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'),
         ('strata_mark_delete', false, 'A', 'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'),
         ('strata_mark_truncate', false, 'A', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT'),
         ('strata_replica', true, 'R', 'AFTER UPDATE OR DELETE ON %s FOR EACH ROW')
@@ -225,6 +225,7 @@ DECLARE
     owner regrole := strata._owner(relation);
     mark text := strata._mark_function(event_table.relation)::oid::regproc::text;
     wanted record;
+    switches text[] := '{}';
 BEGIN
     FOR wanted IN
         SELECT k.*, t.oid IS NULL AS missing
@@ -235,9 +236,11 @@ BEGIN
             PERFORM strata._execute_as(owner, format('CREATE TRIGGER %I ', wanted.trigger_name) || format(wanted.definition, relation)
                 || format(' EXECUTE FUNCTION %s(%L)', mark, event_table.table_id));
         END IF;
-        PERFORM strata._execute_as(owner, format('ALTER TABLE %s ENABLE %s TRIGGER %I', relation,
-            CASE wanted.enabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, wanted.trigger_name));
+        switches := switches || format('ENABLE %s TRIGGER %I', CASE wanted.enabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, wanted.trigger_name);
     END LOOP;
+    IF switches <> '{}' THEN
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s %s', relation, array_to_string(switches, ', ')));
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) FROM PUBLIC;
