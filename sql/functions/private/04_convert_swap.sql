@@ -101,8 +101,8 @@ AS $$
             WHEN 'A' THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, t.tgname)
             WHEN 'R' THEN format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', relation, t.tgname) END)) s (place, statement)
     WHERE t.tgrelid = relation AND NOT t.tgisinternal AND s.statement IS NOT NULL
-      AND t.tgname NOT IN ('strata_guard', 'strata_mark_update', 'strata_mark_delete', 'strata_mark_truncate',
-                           'strata_carry_insert', 'strata_carry_update', 'strata_carry_delete', 'strata_carry_truncate')
+      AND t.tgname <> 'strata_guard' AND t.tgname NOT IN (SELECT k.trigger_name FROM strata._mark_trigger_kinds() k)
+      AND t.tgname NOT IN ('strata_carry_insert', 'strata_carry_update', 'strata_carry_delete', 'strata_carry_truncate')
     UNION ALL
     SELECT 3, r.oid::bigint * 2 + s.place, strata._owner(relation), s.statement FROM pg_rewrite r,
         LATERAL (VALUES (0, pg_get_ruledef(r.oid)), (1, CASE r.ev_enabled
