@@ -44,6 +44,8 @@ CREATE TABLE strata._amended_batches (
     amended_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON strata._amended_batches (table_id, batch_id);
+-- without a key, and in a publication FOR ALL TABLES: rows could not be deleted otherwise
+ALTER TABLE strata._amended_batches REPLICA IDENTITY FULL;
 
 -- What pruning has left of batches that every rollup has folded: one row an hour.
 CREATE TABLE strata._merged_batches (

@@ -279,6 +279,10 @@ BEGIN
         SELECT t.tgname, t.tgrelid::regclass AS relation FROM strata._tree(_drop_triggers.relation) p (relid)
         JOIN pg_trigger t ON t.tgrelid = p.relid
         WHERE t.tgparentid = 0 AND (t.tgname = 'strata_guard' OR t.tgname IN (SELECT k.trigger_name FROM strata._mark_trigger_kinds() k))
+        UNION
+        -- partitions detached by hand have kept theirs
+        SELECT t.tgname, t.tgrelid::regclass FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid
+        WHERE d.classid = 'pg_trigger'::regclass AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = mark::regprocedure AND t.tgparentid = 0
     LOOP
         PERFORM strata._execute_as(strata._owner(found_trigger.relation), format('DROP TRIGGER %I ON %s', found_trigger.tgname, found_trigger.relation));
     END LOOP;

@@ -128,6 +128,8 @@ BEGIN
     PERFORM strata._execute_as(owner, format('CREATE INDEX ON %s (bucket)', place.storage));
     PERFORM strata._execute_as(owner, format('CREATE TABLE %s AS SELECT %s, e.batch_id FROM %s e WITH NO DATA', place.dirty, keys, source));
     PERFORM strata._execute_as(owner, format('CREATE INDEX ON %s (bucket)', place.dirty));
+    -- in a publication FOR ALL TABLES rows without a key could not be changed otherwise
+    PERFORM strata._execute_as(owner, format('ALTER TABLE %s REPLICA IDENTITY FULL', t)) FROM unnest(ARRAY[place.storage, place.dirty]) t;
     PERFORM strata._execute_as(owner, format('COMMENT ON TABLE %s IS %L', place.storage, 'pg_strata: folded groups of rollup ' || place.rollup || '; written by refresh_rollup'));
     PERFORM strata._execute_as(owner, format('COMMENT ON TABLE %s IS %L', place.dirty, 'pg_strata: groups of rollup ' || place.rollup || ' to be recomputed'));
 END

@@ -27,6 +27,21 @@ UPDATE passing SET k = 5 WHERE k = 1;
 SELECT * FROM differences('passing_by_k');
 SELECT strata.refresh_rollup('passing_by_k');
 SELECT * FROM differences('passing_by_k');
+-- a partition detached by hand does not hold the release up
+CREATE TABLE handed (ts timestamptz NOT NULL);
+SELECT strata.create_event_table('handed', 'ts', premake => 0);
+DO $$ BEGIN EXECUTE format('ALTER TABLE handed DETACH PARTITION %s', (SELECT partition FROM strata.partitions WHERE relation = 'handed'::regclass)); END $$;
+SELECT strata.release_event_table('handed');
+SELECT count(*) FROM pg_proc WHERE proname ~ 'handed';
+DROP TABLE handed;
+-- a publication of everything stands in nobody's way
+CREATE PUBLICATION everything FOR ALL TABLES;
+SELECT strata.create_rollup('published', 'passing', '1 day', ARRAY['k'], ARRAY['count(*) AS n']);
+UPDATE passing SET k = k + 1;
+SELECT count(strata.refresh_rollup('published'));
+CALL strata.maintain_partitions('passing');
+SELECT strata.drop_rollup('published');
+DROP PUBLICATION everything;
 -- released and taken back within one transaction: the id drawn before means nothing any more
 SELECT strata.drop_rollup('passing_by_k');
 BEGIN;
