@@ -39,8 +39,8 @@ CREATE TABLE strata._retention_log (
 );
 CREATE INDEX ON strata._retention_log (at);
 
-SELECT pg_extension_config_dump('strata._detached_partitions', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
-SELECT pg_extension_config_dump('strata._archived_partitions', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
+SELECT pg_extension_config_dump('strata._detached_partitions', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
+SELECT pg_extension_config_dump('strata._archived_partitions', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
 SELECT pg_extension_config_dump('strata._retention_overrides', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
 SELECT pg_extension_config_dump('strata._retention_log', '');
 SELECT pg_extension_config_dump('strata._retention_log_log_id_seq', '');

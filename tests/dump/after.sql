@@ -63,7 +63,8 @@ SELECT pg_temp.expect('every batch verified', (SELECT count(*) = 0 FROM strata.v
 SELECT pg_temp.expect('checksums and checkpoints', (SELECT count(*) = 1 FROM strata._batch_checksums) AND (SELECT count(*) = 1 FROM strata.shards));
 SELECT pg_temp.expect('the grant to the sidecar', (SELECT count(*) = 1 FROM strata._ingest_grants WHERE role = 'work_sidecar'::regrole));
 SELECT pg_temp.expect('merged batches', (SELECT sum(batches) = 3 FROM strata.merged_batches WHERE relation = 'work.pruned'::regclass));
-SELECT pg_temp.expect('announcements', (SELECT count(*) = 2 FROM strata._detached_partitions JOIN pg_class ON oid = partition));
+SELECT pg_temp.expect('announcements', (SELECT count(*) = 2 FROM strata._detached_partitions
+    WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_class WHERE oid = partition)));
 SELECT pg_temp.expect('seals', (SELECT count(*) = 6 FROM strata.partitions WHERE state = 'sealed'));
 SELECT pg_temp.expect('the override', (SELECT count(*) = 1 FROM strata._retention_overrides) AND (SELECT count(*) = 1 FROM strata._archived_partitions));
 SELECT pg_temp.expect('a log of retention', (SELECT bool_or(action = 'overridden' AND reason = 'the bucket is full') FROM strata.retention_log));

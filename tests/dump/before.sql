@@ -101,3 +101,15 @@ SELECT strata.alter_event_table('work.archived', retention => '2 days', accept_p
 SELECT sum(strata._seal_expired('work.archived')) AS sealed FROM generate_series(1, 5);
 SELECT strata._freeze_expired('work.archived');
 SELECT strata.override_retention('work.archived', (SELECT min(partition::text) FROM strata.expired_partitions('work.archived'))::regclass, 'the bucket is full');
+
+-- a table that was dropped after retention had detached a partition of it, and nothing has cleared up yet
+CREATE TABLE work.dropped (ts timestamptz NOT NULL);
+SELECT strata.create_event_table('work.dropped', 'ts', '1 day');
+SELECT strata.ensure_partitions('work.dropped', now() - interval '3 days', now());
+SELECT strata.alter_event_table('work.dropped', retention => '2 days', accept_past => '1 day');
+SELECT strata._seal_expired('work.dropped');
+SELECT strata._freeze_expired('work.dropped');
+SELECT min(partition) AS first FROM strata._detachable('work.dropped') \gset
+SELECT strata._detach_partition('work.dropped', :'first');
+-- (the detached partition still takes its batch default from it)
+DROP TABLE work.dropped CASCADE;
