@@ -11,6 +11,21 @@ unsafe extern "C-unwind" {
     fn SPI_connect() -> c_int;
     fn SPI_finish() -> c_int;
     fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
+    fn SPI_prepare(src: *const c_char, nargs: c_int, argtypes: *mut pg_sys::Oid) -> pg_sys::SPIPlanPtr;
+    fn SPI_execute_snapshot(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut pg_sys::Datum,
+        nulls: *const c_char,
+        snapshot: pg_sys::Snapshot,
+        crosscheck_snapshot: pg_sys::Snapshot,
+        read_only: bool,
+        fire_triggers: bool,
+        tcount: c_long,
+    ) -> c_int;
+    fn GetTransactionSnapshot() -> pg_sys::Snapshot;
+    fn RegisterSnapshot(snapshot: pg_sys::Snapshot) -> pg_sys::Snapshot;
+    fn UnregisterSnapshot(snapshot: pg_sys::Snapshot);
+    fn AcceptInvalidationMessages();
     fn SPI_getvalue(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc, column: c_int) -> *mut c_char;
     fn SPI_palloc(size: usize) -> *mut std::ffi::c_void;
     fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut c_int);
@@ -30,6 +45,13 @@ pub extern "C" fn pg_finfo_strata_execute_as() -> &'static pg_sys::Pg_finfo_reco
     &RECORD
 }
 
+/// Version-1 calling convention marker of [`strata_fold_as`].
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_strata_fold_as() -> &'static pg_sys::Pg_finfo_record {
+    const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
 /// `strata._execute_as(role regrole, statement text) RETURNS text`: runs one statement with the rights of `role`, in
 /// a security-restricted context, and returns the first column of its first row.
 ///
@@ -37,6 +59,20 @@ pub extern "C" fn pg_finfo_strata_execute_as() -> &'static pg_sys::Pg_finfo_reco
 /// Called by PostgreSQL's function manager with two arguments that are not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    unsafe { run_as(fcinfo, execute) }
+}
+
+/// `strata._fold_as(role regrole, statement text) RETURNS text`: like `_execute_as`, under a snapshot that is older than
+/// the plan.
+///
+/// # Safety
+/// Called by PostgreSQL's function manager with two arguments that are not null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn strata_fold_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    unsafe { run_as(fcinfo, execute_planned_after_snapshot) }
+}
+
+unsafe fn run_as(fcinfo: pg_sys::FunctionCallInfo, execute: unsafe fn(*const c_char)) -> pg_sys::Datum {
     unsafe {
         let args = (*fcinfo).args.as_slice(2);
         let role = pg_sys::Oid::from(args[0].value.value() as u32);
@@ -55,7 +91,7 @@ pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallIn
         let settings = NewGUCNestLevel();
         SPI_connect();
         // An error from here on unwinds by longjmp; aborting the (sub)transaction gives the old role back.
-        SPI_execute(statement, false, 0);
+        execute(statement);
         let result = first_value();
         SPI_finish();
         AtEOXact_GUC(false, settings);
@@ -66,6 +102,35 @@ pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallIn
             return pg_sys::Datum::from(0);
         }
         pg_sys::Datum::from(cstring_to_text(result))
+    }
+}
+
+unsafe fn execute(statement: *const c_char) {
+    unsafe {
+        SPI_execute(statement, false, 0);
+    }
+}
+
+/// PostgreSQL plans first and takes the snapshot then. Planning waits where a partition is locked; a partition made and
+/// filled meanwhile would be in the snapshot and not in the plan: its batch would count as folded, its rows would not
+/// have been read. With the snapshot taken first, the plan knows every partition that the snapshot has rows of.
+unsafe fn execute_planned_after_snapshot(statement: *const c_char) {
+    unsafe {
+        let snapshot = RegisterSnapshot(GetTransactionSnapshot());
+        // what is in the snapshot must be in the relation cache too, also where the table's lock is held already
+        AcceptInvalidationMessages();
+        let plan = SPI_prepare(statement, 0, std::ptr::null_mut());
+        SPI_execute_snapshot(
+            plan,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            snapshot,
+            std::ptr::null_mut(),
+            false,
+            true,
+            0,
+        );
+        UnregisterSnapshot(snapshot);
     }
 }
 

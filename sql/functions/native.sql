@@ -52,6 +52,13 @@ REVOKE ALL ON FUNCTION strata._execute_as(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._execute_as(regrole, text) IS
 'Runs one statement with the rights of a role, in a security-restricted context; returns the first column of its first row. Users'' expressions are evaluated through this and never with the rights of the extension.';
 
+CREATE FUNCTION strata._fold_as(role regrole, statement text) RETURNS text
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'strata_fold_as';
+REVOKE ALL ON FUNCTION strata._fold_as(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_as(regrole, text) IS
+'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of.';
+
 CREATE FUNCTION strata._definition_columns(
     definition regclass,
     OUT ordinal int, OUT column_name text, OUT type_oid oid, OUT type_modifier int, OUT expression text,

@@ -49,7 +49,7 @@ BEGIN
     UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity' WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
-    outcome := strata._execute_as(owner, strata._fold_sql(rollup, progress.horizon, true, '-infinity'))::jsonb;
+    outcome := strata._fold_as(owner, strata._fold_sql(rollup, progress.horizon, true, '-infinity'))::jsonb;
     PERFORM strata._record_progress(rollup, progress, outcome, '-infinity');
     PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
     UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;

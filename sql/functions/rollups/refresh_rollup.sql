@@ -52,7 +52,7 @@ BEGIN
     fill_from := strata._fill_target(entry, whole);
     progress := strata._decide_horizon(entry);
     SELECT count(*) INTO pending FROM (SELECT FROM strata._pending_batches p WHERE p.rollup_id = entry.rollup_id LIMIT 101) l;
-    outcome := strata._execute_as(strata._owner(source), strata._fold_sql(entry, progress.horizon, pending > 100, fill_from))::jsonb;
+    outcome := strata._fold_as(strata._owner(source), strata._fold_sql(entry, progress.horizon, pending > 100, fill_from))::jsonb;
     PERFORM strata._record_progress(entry, progress, outcome, fill_from);
     PERFORM strata._finish_view(entry);
     RETURN (outcome ->> 'batches')::bigint;
