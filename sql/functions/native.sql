@@ -218,6 +218,5 @@ COMMENT ON FUNCTION strata._partition_bytes(regclass) IS
 CREATE FUNCTION strata._disk_space(OUT total_bytes bigint, OUT free_bytes bigint) RETURNS SETOF record
     LANGUAGE C VOLATILE STRICT ROWS 1
     AS 'MODULE_PATHNAME', 'disk_space_wrapper';
-REVOKE ALL ON FUNCTION strata._disk_space() FROM PUBLIC;
 COMMENT ON FUNCTION strata._disk_space() IS
 'Size of the file system that holds the data directory, and what is free of it for PostgreSQL; NULL where that cannot be known. Tablespaces are not looked at.';

@@ -115,7 +115,7 @@ LEFT JOIN pg_sequence s ON s.seqrelid = t.batch_sequence
 CROSS JOIN LATERAL (
     SELECT m.highest, l.last_value, m.highest > l.last_value AS behind
     FROM (SELECT strata._highest_batch(t.table_id) AS highest OFFSET 0) m,
-         LATERAL (SELECT coalesce((SELECT pg_sequence_last_value(q.oid) FROM pg_class q WHERE q.oid = t.batch_sequence AND q.relkind = 'S'), 0) AS last_value OFFSET 0) l
+         LATERAL (SELECT strata._last_batch(t.table_id) AS last_value OFFSET 0) l
 ) h
 UNION ALL
 -- an index of the table that is not valid lacks its part on some partition
@@ -160,7 +160,7 @@ CROSS JOIN LATERAL (
 ) e
 WHERE strata._may(t.relation, 'INGEST')
 UNION ALL
-SELECT 'disk_space', current_setting('data_directory', true),
+SELECT 'disk_space', 'data directory',
        CASE WHEN d.free_bytes < d.total_bytes * 0.05 THEN 'critical' WHEN d.free_bytes < d.total_bytes * 0.15 THEN 'warn' ELSE 'ok' END,
        pg_size_pretty(d.free_bytes), pg_size_pretty((d.total_bytes * 0.15)::bigint), 'SELECT * FROM strata.expired_partitions();'
 FROM strata._disk_space() d

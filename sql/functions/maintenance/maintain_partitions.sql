@@ -216,7 +216,8 @@ COMMENT ON FUNCTION strata._align_owners(strata._event_tables) IS
 'Gives what belongs to an event table to the table''s owner, after the table was given to another.';
 
 CREATE FUNCTION strata._strays(relation regclass) RETURNS SETOF regclass
-    LANGUAGE sql STABLE STRICT ROWS 1
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER ROWS 1
+    -- permit: none needed, strata.health shows it to everybody
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.oid::regclass
@@ -229,7 +230,6 @@ AS $$
     JOIN pg_class c ON c.oid = ours.oid
     WHERE c.relowner <> (SELECT p.relowner FROM pg_class p WHERE p.oid = relation)
 $$;
-REVOKE ALL ON FUNCTION strata._strays(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._strays(regclass) IS 'Partitions, rollups and sequence of an event table that have another owner than the table.';
 
 CREATE FUNCTION strata._without_mark_triggers(relation regclass) RETURNS SETOF regclass

@@ -1,7 +1,8 @@
 -- Hash sub-partitions: each time partition is split once more by a column, so that scans and vacuum of one segment of
 -- users touch a part of it.
 CREATE FUNCTION strata._subpartition_key(event_table strata._event_tables) RETURNS name
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE SECURITY DEFINER
+    -- permit: none needed, strata.event_tables shows it to everybody
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT a.attname FROM strata._columns c

@@ -54,3 +54,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION strata._highest_batch(int) IS
 'The highest batch id that ledger or rollups of an event table know of: where its sequence must stand at least.';
+
+CREATE FUNCTION strata._last_batch(table_id int) RETURNS bigint
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER
+    -- permit: none needed, health shows the number to every reader
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce((SELECT pg_sequence_last_value(q.oid) FROM strata._event_tables t JOIN pg_class q ON q.oid = t.batch_sequence AND q.relkind = 'S'
+                     WHERE t.table_id = _last_batch.table_id), 0)
+$$;
+COMMENT ON FUNCTION strata._last_batch(int) IS 'Where the batch sequence of an event table stands.';

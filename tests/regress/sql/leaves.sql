@@ -120,12 +120,6 @@ SELECT * FROM strata._leaves(:gone);
 
 -- room on the disk: for nobody but those who may see files
 SELECT total_bytes > 0 AS has_size, free_bytes BETWEEN 0 AND total_bytes AS is_part FROM strata._disk_space();
-CREATE ROLE regress_diskless;
-SET ROLE regress_diskless;
-SELECT * FROM strata._disk_space();
-RESET ROLE;
-
-DROP ROLE regress_diskless;
 DROP VIEW viewed;
 DROP TABLE leafed, leafed_a, endless, naive, dated, keyed, momentary, hashed, listed, paired, numbered, computed;
 DROP DOMAIN moment;

@@ -113,6 +113,26 @@ SET ROLE rights_stranger;
 SELECT (SELECT count(*) FROM strata.event_tables) + (SELECT count(*) FROM strata.batches) + (SELECT count(*) FROM strata.rollups)
     + (SELECT count(*) FROM strata.shards) + (SELECT count(*) FROM strata.dead_letters) + (SELECT count(*) FROM strata.partitions) AS seen;
 
+RESET ROLE;
+-- every public view can be read by everybody, each seeing what is his
+CREATE FUNCTION unreadable() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT c.relname || ': ' || r FROM pg_class c, LATERAL refused(format('SELECT * FROM strata.%I', c.relname)) r
+    WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind = 'v' AND c.relname !~ '^_' AND r <> 'nothing was refused' ORDER BY 1
+$$;
+SELECT unreadable();
+SET ROLE rights_reader;
+SELECT unreadable();
+SET ROLE rights_application;
+SELECT unreadable();
+SET ROLE rights_sidecar;
+SELECT unreadable();
+SELECT count(*) > 0 AS health FROM strata.health;
+SET ROLE rights_stranger;
+SELECT unreadable();
+RESET ROLE;
+DROP FUNCTION unreadable();
+SET ROLE rights_stranger;
+
 -- the owner converts a table beside the application, which need not know
 SET ROLE rights_owner;
 SELECT strata._begin_conversion(strata._authorize('plain', 'OWNER'), '{"time_column": "ts"}', 1000);
