@@ -25,6 +25,8 @@ mod definition;
 mod disk;
 mod errors;
 mod execute;
+mod extreme;
+mod histogram;
 mod rights;
 mod shape;
 mod uuid_time;

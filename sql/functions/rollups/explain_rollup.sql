@@ -30,27 +30,29 @@ BEGIN
     PERFORM strata._check_definition(definition, group_by, aggregates);
     RETURN QUERY
     SELECT d.column_name, format_type(d.type_oid, d.type_modifier), regexp_replace(d.expression, '(?<![[:alnum:]_"$.])e\.', '', 'g'),
-           CASE WHEN d.aggregate IS NULL THEN 'key' WHEN strata._merge_of(d.aggregate, d.argument_types[1], NOT d.is_ordered) IS NULL THEN 'recompute' ELSE 'fold' END,
-           strata._recompute_note(d.aggregate, d.argument_types[1], d.is_ordered, d.arguments[1])
+           CASE WHEN d.aggregate IS NULL THEN 'key' WHEN strata._merge_of(d.aggregate, d.argument_types, d.arguments, d.is_ordered) IS NULL THEN 'recompute' ELSE 'fold' END,
+           strata._recompute_note(d.aggregate, d.argument_types, d.arguments, d.is_ordered)
     FROM strata._definition_columns(definition) d ORDER BY d.ordinal;
 END
 $$;
 COMMENT ON FUNCTION strata._explain_definition(regclass, regclass, text[], text[]) IS 'The reading half of explain_rollup.';
 
-CREATE FUNCTION strata._recompute_note(aggregate oid, argument_type oid, is_ordered boolean, argument text) RETURNS text
+CREATE FUNCTION strata._recompute_note(aggregate oid, argument_types oid[], arguments text[], is_ordered boolean) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN strata._merge_of(aggregate, argument_type, NOT is_ordered) IS NOT NULL THEN NULL
-        WHEN f.proname IN ('sum', 'avg') AND NOT is_ordered AND argument_type IN ('float4'::regtype, 'float8'::regtype)
-            THEN format('sums of floating-point numbers depend on the order of rows; %s((%s)::numeric) would fold', f.proname, regexp_replace(argument, '(?<![[:alnum:]_"$.])e\.', '', 'g'))
+        WHEN strata._merge_of(aggregate, argument_types, arguments, is_ordered) IS NOT NULL THEN NULL
+        WHEN f.proname IN ('sum', 'avg') AND NOT is_ordered AND argument_types[1] IN ('float4'::regtype, 'float8'::regtype)
+            THEN format('sums of floating-point numbers depend on the order of rows; %s((%s)::numeric) would fold', f.proname, regexp_replace(arguments[1], '(?<![[:alnum:]_"$.])e\.', '', 'g'))
+        WHEN f.pronamespace = 'strata'::regnamespace AND f.proname = 'histogram' AND NOT is_ordered
+            THEN 'its bounds depend on the row; with constants it would fold'
         WHEN is_ordered THEN 'DISTINCT and ORDER BY need all rows of a group'
         ELSE 'its parts do not make up the whole'
     END
     FROM pg_proc f WHERE f.oid = aggregate
 $$;
-COMMENT ON FUNCTION strata._recompute_note(oid, oid, boolean, text) IS 'Why an aggregate is recomputed; NULL if it is not.';
+COMMENT ON FUNCTION strata._recompute_note(oid, oid[], text[], boolean) IS 'Why an aggregate is recomputed; NULL if it is not.';
 
 CREATE FUNCTION strata._tell_recomputed(rollup strata._rollups) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -58,7 +60,7 @@ CREATE FUNCTION strata._tell_recomputed(rollup strata._rollups) RETURNS void
 AS $$
 DECLARE
     recomputed text := (SELECT string_agg(quote_ident(d.column_name), ', ' ORDER BY d.ordinal) FROM strata._definition_columns(rollup.definition) d
-                        WHERE d.aggregate IS NOT NULL AND strata._merge_of(d.aggregate, d.argument_types[1], NOT d.is_ordered) IS NULL);
+                        WHERE d.aggregate IS NOT NULL AND strata._merge_of(d.aggregate, d.argument_types, d.arguments, d.is_ordered) IS NULL);
 BEGIN
     IF recomputed IS NOT NULL THEN
         RAISE NOTICE USING MESSAGE = format('rollup %s is recomputed for the groups that new rows touch', rollup.rollup),
