@@ -161,7 +161,12 @@ BEGIN
         candidate := candidate + rollup.bucket;
         EXIT WHEN strata._bucket_lower(rollup, candidate) > lower;
     END LOOP;
-    RETURN strata._bucket_lower(rollup, candidate);
+    candidate := strata._bucket_lower(rollup, candidate);
+    -- a change of clocks makes shorter buckets, which a whole width jumps over
+    WHILE strata._bucket_lower(rollup, candidate - interval '1 microsecond') > lower LOOP
+        candidate := strata._bucket_lower(rollup, candidate - interval '1 microsecond');
+    END LOOP;
+    RETURN candidate;
 END
 $$;
 COMMENT ON FUNCTION strata._bucket_upper(strata._rollups, timestamptz) IS 'End of the bucket of a rollup that a place on the axis lies in.';
