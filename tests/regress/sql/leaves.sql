@@ -118,7 +118,7 @@ SELECT 'ordinary'::regclass::oid AS gone \gset
 DROP TABLE ordinary;
 SELECT * FROM strata._leaves(:gone);
 
--- room on the disk: for nobody but those who may see files
+-- room on the disk
 SELECT total_bytes > 0 AS has_size, free_bytes BETWEEN 0 AND total_bytes AS is_part FROM strata._disk_space();
 DROP VIEW viewed;
 DROP TABLE leafed, leafed_a, endless, naive, dated, keyed, momentary, hashed, listed, paired, numbered, computed;
