@@ -88,11 +88,34 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     IF strata._freeze_target(event_table) > event_table.retained_from THEN
+        PERFORM strata._pass_marked_ids(event_table);
         RETURN QUERY SELECT r.rollup FROM strata._active_rollups(event_table) r;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION strata._read_rollups_in_the_way(regclass) IS 'The reading half of _rollups_in_the_way.';
+
+-- A mark with an id that is not drawn yet stays until it is. Where others were drawing when such rows came, the sequence
+-- was left behind their ids, and the mark would hold retention back for good: the first quiet moment makes up for that.
+CREATE FUNCTION strata._pass_marked_ids(event_table strata._event_tables) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dirty regclass;
+    highest bigint;
+BEGIN
+    FOR dirty IN SELECT r.dirty FROM strata._active_rollups(event_table) r LOOP
+        highest := greatest(highest, strata._execute_as(strata._owner(dirty), format('SELECT max(batch_id) FROM %s', dirty))::bigint);
+    END LOOP;
+    IF highest > strata._last_batch(event_table.table_id) THEN
+        PERFORM strata._raise_sequence(event_table.batch_sequence, highest);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._pass_marked_ids(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._pass_marked_ids(strata._event_tables) IS
+'Moves the batch sequence past the ids of dirty marks, if nobody is drawing just now.';
 
 CREATE FUNCTION strata._freeze_expired(relation regclass) RETURNS timestamptz
     LANGUAGE sql VOLATILE STRICT
