@@ -59,7 +59,7 @@ CREATE TABLE strata._merged_batches (
 
 -- How far the ledger may be pruned: a horizon of its own, for tables that have no rollup.
 CREATE TABLE strata._ledger_progress (
-    table_id int PRIMARY KEY REFERENCES strata._event_tables ON DELETE CASCADE,
+    table_id int PRIMARY KEY,
     horizon bigint NOT NULL DEFAULT 0,
     candidate bigint,
     candidate_xid xid8,

@@ -2,7 +2,7 @@
 
 -- Partitions announced to be detached: only what stands here is ever dropped.
 CREATE TABLE strata._detached_partitions (
-    table_id int NOT NULL REFERENCES strata._event_tables ON DELETE CASCADE,
+    table_id int NOT NULL,
     partition regclass NOT NULL,
     lower_time timestamptz NOT NULL,
     upper_time timestamptz NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE strata._detached_partitions (
 );
 
 CREATE TABLE strata._archived_partitions (
-    table_id int NOT NULL REFERENCES strata._event_tables ON DELETE CASCADE,
+    table_id int NOT NULL,
     partition regclass NOT NULL,
     archived_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (table_id, partition)
@@ -19,7 +19,7 @@ CREATE TABLE strata._archived_partitions (
 
 -- Up to where the gate is overridden.
 CREATE TABLE strata._retention_overrides (
-    table_id int PRIMARY KEY REFERENCES strata._event_tables ON DELETE CASCADE,
+    table_id int PRIMARY KEY,
     upper_time timestamptz NOT NULL
 );
 

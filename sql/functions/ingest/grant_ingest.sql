@@ -14,6 +14,7 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
+    PERFORM strata._lock_event_table(relation);
     PERFORM strata._execute_as(strata._owner(relation), format('GRANT INSERT ON %s TO %s', relation, role));
     INSERT INTO strata._ingest_grants (table_id, role) VALUES (event_table.table_id, _grant_ingest.role) ON CONFLICT DO NOTHING;
 END

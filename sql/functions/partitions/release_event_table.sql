@@ -44,16 +44,7 @@ BEGIN
     WHERE i.indrelid = relation AND m.amname = 'brin' AND i.indkey::text = a.attnum::text;
     PERFORM strata._execute_as(owner, format('COMMENT ON COLUMN %s.batch_id IS NULL', relation));
     PERFORM strata._execute_as(owner, format('DROP SEQUENCE %s', event_table.batch_sequence));
-    DELETE FROM strata._rollups r WHERE r.table_id = event_table.table_id;
-    DELETE FROM strata._batches b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._batch_origins b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._batch_checksums b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._amended_batches b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._merged_batches b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._leases b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._checkpoints b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._dead_letters b WHERE b.table_id = event_table.table_id;
-    DELETE FROM strata._event_tables t WHERE t.table_id = event_table.table_id;
+    PERFORM strata._forget_event_tables(ARRAY[event_table.table_id]);
     RETURN relation;
 END
 $$;

@@ -1,3 +1,42 @@
+-- What the catalog knows of event tables and rollups goes by these two alone.
+CREATE FUNCTION strata._forget_event_tables(table_ids int[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._forget_rollups(ARRAY(SELECT r.rollup_id FROM strata._rollups r WHERE r.table_id = ANY (table_ids)));
+    DELETE FROM strata._columns x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._ingest_grants x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._ledger_progress x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._batches x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._batch_origins x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._batch_checksums x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._amended_batches x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._merged_batches x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._leases x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._checkpoints x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._dead_letters x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._detached_partitions x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._archived_partitions x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._retention_overrides x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._event_tables x WHERE x.table_id = ANY (table_ids);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._forget_event_tables(int[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._forget_event_tables(int[]) IS 'Deletes event tables from the catalog, with their ledgers, rollups, leases, checkpoints and dead letters.';
+
+CREATE FUNCTION strata._forget_rollups(rollup_ids int[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM strata._rollup_progress x WHERE x.rollup_id = ANY (rollup_ids);
+    DELETE FROM strata._rollups x WHERE x.rollup_id = ANY (rollup_ids);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._forget_rollups(int[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._forget_rollups(int[]) IS 'Deletes rollups from the catalog.';
+
 -- Plain DROP TABLE and DROP VIEW are fine: what belonged to the dropped is cleared away later, by maintenance or by the
 -- next table or rollup that is made.
 CREATE FUNCTION strata._forget_dropped_relations() RETURNS void
@@ -21,27 +60,8 @@ BEGIN
     FOR orphan IN SELECT o.* FROM strata._orphans() o LOOP
         PERFORM strata._execute_as(orphan.owner, orphan.statement);
     END LOOP;
-    DELETE FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup);
-    DELETE FROM strata._rollups r USING strata._event_tables t
-    WHERE t.table_id = r.table_id AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation);
-    WITH gone AS (
-        DELETE FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation) RETURNING t.table_id
-    ), batches AS (
-        DELETE FROM strata._batches b USING gone g WHERE b.table_id = g.table_id
-    ), origins AS (
-        DELETE FROM strata._batch_origins b USING gone g WHERE b.table_id = g.table_id
-    ), checksums AS (
-        DELETE FROM strata._batch_checksums b USING gone g WHERE b.table_id = g.table_id
-    ), amended AS (
-        DELETE FROM strata._amended_batches b USING gone g WHERE b.table_id = g.table_id
-    ), merged AS (
-        DELETE FROM strata._merged_batches b USING gone g WHERE b.table_id = g.table_id
-    ), leases AS (
-        DELETE FROM strata._leases l USING gone g WHERE l.table_id = g.table_id
-    ), checkpoints AS (
-        DELETE FROM strata._checkpoints c USING gone g WHERE c.table_id = g.table_id
-    )
-    DELETE FROM strata._dead_letters d USING gone g WHERE d.table_id = g.table_id;
+    PERFORM strata._forget_rollups(ARRAY(SELECT r.rollup_id FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup)));
+    PERFORM strata._forget_event_tables(ARRAY(SELECT t.table_id FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)));
 END
 $$;
 REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;

@@ -21,7 +21,7 @@ BEGIN
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.definition));
     PERFORM strata._execute_as(strata._owner(source), format('DROP TABLE %s, %s', entry.storage, entry.dirty));
-    DELETE FROM strata._rollups r WHERE r.rollup_id = entry.rollup_id;
+    PERFORM strata._forget_rollups(ARRAY[entry.rollup_id]);
 END
 $$;
 COMMENT ON FUNCTION strata._drop_rollup(regclass, regclass) IS 'The writing half of drop_rollup.';
