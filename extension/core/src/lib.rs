@@ -5,9 +5,12 @@
 
 mod civil;
 pub mod copy;
+pub mod digest;
 pub mod encoding;
 pub mod jsonb;
+pub mod lthash;
 pub mod merkle;
 pub mod numeric;
+pub mod proof;
 pub mod time;
 pub mod time_bucket;

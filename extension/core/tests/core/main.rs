@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod copy;
+mod digest;
 mod encoding;
 mod formats;
 mod jsonb;
+mod lthash;
 mod merkle;
 mod numeric;
+mod proof;
 mod support;
 mod time;
 mod time_bucket;
