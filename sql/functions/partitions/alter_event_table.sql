@@ -19,7 +19,7 @@ AS $$
         timezone, subpartition_by, subpartitions, retention_bytes, archive_required)
 $$;
 COMMENT ON FUNCTION strata.alter_event_table(regclass, interval, int, interval, interval, interval, text, name, int, bigint, boolean) IS
-'Changes settings of an event table; NULL leaves one as it is. partition_interval and timezone hold for partitions made from here on: existing ones stay, and the first new one fills the rest up to the next boundary. subpartitions 0, retention ''0'' and retention_bytes 0 take the setting away. archive_required true: no partition goes before strata.confirm_archive. Takes ownership. Returns the table. Errors as for create_event_table.';
+'Changes settings of an event table; NULL leaves one as it is. partition_interval and timezone hold for partitions made from here on: existing ones stay, and the first new one fills the rest up to the next boundary. subpartitions 0, retention ''0'' and retention_bytes 0 take the setting away. A retention shorter than accept_past lowers it, unless accept_past is given too (22023 then). archive_required true: no partition goes before strata.confirm_archive. Takes ownership. Returns the table. Errors as for create_event_table.';
 
 CREATE FUNCTION strata._alter_event_table(
     relation regclass, partition_interval interval, premake int, retention interval, accept_past interval, accept_future interval,
@@ -44,7 +44,8 @@ BEGIN
         premake = coalesce(_alter_event_table.premake, t.premake),
         retention = CASE WHEN _alter_event_table.retention = interval '0' THEN NULL ELSE coalesce(_alter_event_table.retention, t.retention) END,
         retention_bytes = CASE WHEN _alter_event_table.retention_bytes = 0 THEN NULL ELSE coalesce(_alter_event_table.retention_bytes, t.retention_bytes) END,
-        accept_past = coalesce(_alter_event_table.accept_past, t.accept_past),
+        accept_past = coalesce(_alter_event_table.accept_past,
+            strata._within_retention(t.relation, t.accept_past, coalesce(_alter_event_table.retention, t.retention), true)),
         accept_future = coalesce(_alter_event_table.accept_future, t.accept_future),
         timezone = coalesce(_alter_event_table.timezone, t.timezone),
         archive_required = coalesce(_alter_event_table.archive_required, t.archive_required)

@@ -116,6 +116,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'time_column is missing',
             HINT = format('Run: CALL strata.convert_to_event_table(%L, ''<time column>'');', relation::text);
     END IF;
+    settings := settings || jsonb_build_object('accept_past', strata._within_retention(relation, (settings ->> 'accept_past')::interval,
+        (settings ->> 'retention')::interval, arguments ->> 'accept_past' IS NULL));
     PERFORM strata._check_creatable(relation, settings);
     PERFORM strata._check_convertible(relation, (settings ->> 'time_column')::name);
     PERFORM strata._check_convertible_online(relation);

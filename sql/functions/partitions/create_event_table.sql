@@ -20,7 +20,7 @@ AS $$
         accept_past, accept_future, timezone, subpartition_by, subpartitions, retention_bytes)
 $$;
 COMMENT ON FUNCTION strata.create_event_table(regclass, name, interval, int, interval, interval, interval, text, name, int, bigint) IS
-'Makes a table an event table: RANGE-partitioned by time_column (timestamptz, timestamp, date, or uuid of version 7), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. Columns of timestamp and date are taken for wall-clock time of timezone. With subpartition_by each partition is hash-partitioned once more into so many subpartitions. Partitions go when older than retention, or, oldest first, while the table is larger than retention_bytes. The table is an ordinary one, which keeps everything but its OID (its rows are moved, all in this transaction, with a NOTICE how many; strata.convert_to_event_table does it in pieces), or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future, and for the rows that are there. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
+'Makes a table an event table: RANGE-partitioned by time_column (timestamptz, timestamp, date, or uuid of version 7), one partition per partition_interval with boundaries in timezone, premake partitions ahead of now. Columns of timestamp and date are taken for wall-clock time of timezone. With subpartition_by each partition is hash-partitioned once more into so many subpartitions. Partitions go when older than retention, or, oldest first, while the table is larger than retention_bytes. The table is an ordinary one, which keeps everything but its OID (its rows are moved, all in this transaction, with a NOTICE how many; strata.convert_to_event_table does it in pieces), or one already partitioned by that column. Partitions are made for event times from now - accept_past to now + accept_future, and for the rows that are there; accept_past is lowered to a shorter retention, if left at its default. Adds column batch_id bigint. Takes ownership of the table and locks it against everyone. Returns the table. Errors: ST002 if the table cannot become one, 42703 no such column, 22023 for a bad interval or time zone.';
 
 CREATE FUNCTION strata._create_event_table(
     relation regclass, time_column name, partition_interval interval, premake int, retention interval,
@@ -32,7 +32,7 @@ CREATE FUNCTION strata._create_event_table(
 AS $$
 DECLARE
     settings jsonb := jsonb_build_object('time_column', time_column, 'partition_interval', partition_interval, 'premake', premake,
-        'retention', retention, 'accept_past', accept_past, 'accept_future', accept_future, 'timezone', timezone,
+        'retention', retention, 'accept_past', strata._within_retention(relation, accept_past, retention, accept_past = interval '30 days'), 'accept_future', accept_future, 'timezone', timezone,
         'subpartition_by', subpartition_by, 'subpartitions', subpartitions, 'retention_bytes', retention_bytes);
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
@@ -144,6 +144,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata._check_settings(interval, int, interval, interval, interval, text, bigint) IS 'Checks the settings of an event table; 22023.';
+
+-- A window that nobody asked for follows a shorter retention; one that was asked for is refused by _check_settings.
+CREATE FUNCTION strata._within_retention(relation regclass, accept_past interval, retention interval, by_default boolean) RETURNS interval
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT by_default OR retention IS NULL OR retention <= interval '0' OR accept_past <= retention THEN
+        RETURN accept_past;
+    END IF;
+    RAISE NOTICE 'accept_past of % is %, as is its retention', relation, retention;
+    RETURN retention;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._within_retention(regclass, interval, interval, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._within_retention(regclass, interval, interval, boolean) IS
+'accept_past, or retention if that is shorter and accept_past was not asked for.';
 
 -- Returns the sequence that batch ids come from. A table that has been an event table before keeps its ids.
 -- The sequence is not OWNED BY the column, or TRUNCATE … RESTART IDENTITY would give ids out again. The column has no

@@ -116,7 +116,7 @@ SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpar
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartition_by => 'nobody', subpartitions => 4)$refused$);
 ALTER TABLE refused ADD UNIQUE (id, ts);
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', subpartition_by => 'at', subpartitions => 4)$refused$);
-SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', retention => '1 day')$refused$);
+SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts', retention => '1 day', accept_past => '2 days')$refused$);
 ALTER TABLE refused ADD COLUMN batch_id text;
 SELECT refused($refused$SELECT strata.create_event_table('refused', 'ts')$refused$);
 SELECT refused($refused$SELECT strata.create_event_table('pg_stat_activity', 'ts')$refused$);

@@ -13,7 +13,18 @@ SELECT strata.create_rollup('by_day', 'visits', '1 day', ARRAY['page'], ARRAY['c
 CREATE TABLE before AS SELECT * FROM by_day;
 -- nothing to do without retention
 SELECT * FROM expired();
-SELECT refused($$SELECT strata.alter_event_table('visits', retention => '3 days')$$);
+-- the accepted window follows, unless it was asked for
+SELECT strata.alter_event_table('visits', retention => '10 days');
+SELECT retention, accept_past FROM strata.event_tables WHERE relation = 'visits'::regclass;
+CREATE TABLE brief (ts timestamptz NOT NULL);
+SELECT strata.create_event_table('brief', 'ts', retention => '7 days');
+SELECT retention, accept_past FROM strata.event_tables WHERE relation = 'brief'::regclass;
+DROP TABLE brief;
+CREATE TABLE brief (ts timestamptz NOT NULL);
+CALL strata.convert_to_event_table('brief', 'ts', retention => '7 days');
+SELECT retention, accept_past FROM strata.event_tables WHERE relation = 'brief'::regclass;
+DROP TABLE brief;
+SELECT refused($$SELECT strata.alter_event_table('visits', retention => '3 days', accept_past => '5 days')$$);
 SELECT refused($$SELECT strata.alter_event_table('visits', retention => '-3 days')$$);
 SELECT strata.alter_event_table('visits', retention => '3 days', accept_past => '2 days');
 SELECT retention, accept_past, premake FROM strata.event_tables WHERE relation = 'visits'::regclass;
