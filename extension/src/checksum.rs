@@ -25,7 +25,7 @@ fn row_leaf(
         let (Some(id), Some(tag)) = (id, tag) else { error!("a column id or tag is NULL") };
         // NULL is the absent value of every column so far, and absent columns are left out
         let Some(value) = value else { continue };
-        let (Ok(id), Some(tag)) = (u32::try_from(id), tag_of(tag)) else {
+        let (Ok(id), Some(tag)) = (u32::try_from(id), Tag::from_number(tag)) else {
             error!("no column id {id} with tag {tag} in row encoding version 1")
         };
         hasher.column(id, tag, value);
@@ -61,34 +61,4 @@ fn jsonb_canonical(value: &str) -> Vec<u8> {
         Ok(bytes) => bytes,
         Err(problem) => error!("jsonb value has no canonical bytes: {problem}"),
     }
-}
-
-fn tag_of(number: i32) -> Option<Tag> {
-    // the tags are dense, 0 (an explicit NULL) to 22
-    const TAGS: [Tag; 23] = [
-        Tag::Null,
-        Tag::Bool,
-        Tag::Int2,
-        Tag::Int4,
-        Tag::Int8,
-        Tag::Float4,
-        Tag::Float8,
-        Tag::Numeric,
-        Tag::Text,
-        Tag::Varchar,
-        Tag::Bpchar,
-        Tag::Bytea,
-        Tag::Uuid,
-        Tag::Date,
-        Tag::Time,
-        Tag::Timestamp,
-        Tag::TimestampTz,
-        Tag::TimeTz,
-        Tag::Interval,
-        Tag::Inet,
-        Tag::Cidr,
-        Tag::Json,
-        Tag::Jsonb,
-    ];
-    usize::try_from(number).ok().and_then(|number| TAGS.get(number).copied())
 }

@@ -60,6 +60,64 @@ pub enum Tag {
     Json = 21,
     /// `jsonb`, as [`crate::jsonb::canonical`] returns it
     Jsonb = 22,
+    /// An enum, as [`crate::nested::enumerated`] returns it
+    Enum = 23,
+    /// An array, as [`crate::nested::array`] begins it
+    Array = 24,
+    /// A range, as [`crate::nested::range`] writes it
+    Range = 25,
+    /// A multirange, as [`crate::nested::multirange`] begins it
+    Multirange = 26,
+    /// A composite: its attributes by [`crate::nested::attribute`]
+    Composite = 27,
+}
+
+impl Tag {
+    /// Every tag, each at the place of its number.
+    pub const ALL: [Self; 28] = [
+        Self::Null,
+        Self::Bool,
+        Self::Int2,
+        Self::Int4,
+        Self::Int8,
+        Self::Float4,
+        Self::Float8,
+        Self::Numeric,
+        Self::Text,
+        Self::Varchar,
+        Self::Bpchar,
+        Self::Bytea,
+        Self::Uuid,
+        Self::Date,
+        Self::Time,
+        Self::Timestamp,
+        Self::TimestampTz,
+        Self::TimeTz,
+        Self::Interval,
+        Self::Inet,
+        Self::Cidr,
+        Self::Json,
+        Self::Jsonb,
+        Self::Enum,
+        Self::Array,
+        Self::Range,
+        Self::Multirange,
+        Self::Composite,
+    ];
+
+    /// The tag of a number that was stored.
+    pub fn from_number(number: i32) -> Option<Self> {
+        usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied())
+    }
+}
+
+/// What stands before the value of a column, or of an attribute of a composite: id, tag, length.
+pub(crate) fn column_head(id: u32, tag: Tag, value: &[u8]) -> [u8; 9] {
+    let mut head = [0; 9];
+    head[..4].copy_from_slice(&id.to_be_bytes());
+    head[4] = tag as u8;
+    head[5..].copy_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
+    head
 }
 
 /// The tag of a base type (domains resolved) by its OID. `None`: the type has no pinned encoding and is refused.
@@ -125,12 +183,7 @@ impl RowHasher {
         self.next_id = u64::from(id) + 1;
         debug_assert!(tag != Tag::Null || bytes.is_empty(), "an explicit NULL has no bytes");
         let bytes = if tag == Tag::Bpchar { strip_padding(bytes) } else { bytes };
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let mut head = [0; 9];
-        head[..4].copy_from_slice(&id.to_be_bytes());
-        head[4] = tag as u8;
-        head[5..].copy_from_slice(&length.to_be_bytes());
-        self.state.update(head);
+        self.state.update(column_head(id, tag, bytes));
         self.state.update(bytes);
     }
 

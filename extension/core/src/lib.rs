@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod jsonb;
 pub mod lthash;
 pub mod merkle;
+pub mod nested;
 pub mod numeric;
 pub mod proof;
 pub mod time;

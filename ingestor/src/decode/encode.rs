@@ -119,7 +119,14 @@ impl Encoder {
                     .ok_or_else(|| Fault::new("22P02", "invalid input syntax for type inet or cidr"))?;
                 copy.bytes(&self.bytes);
             }
-            Tag::Null | Tag::TimeTz | Tag::Interval => {
+            Tag::Null
+            | Tag::TimeTz
+            | Tag::Interval
+            | Tag::Enum
+            | Tag::Array
+            | Tag::Range
+            | Tag::Multirange
+            | Tag::Composite => {
                 return Err(Fault::new("0A000", "this type cannot be written from JSON"));
             }
         }

@@ -4,6 +4,7 @@ use crate::support::{hex, jsonb_text, unhex};
 use strata_core::encoding::{RowHasher, Tag, strip_padding, tag_of_type};
 use strata_core::jsonb::{DEPTH_MAX, canonical};
 use strata_core::merkle::{Hash, leaf_hash, root, sorted_root};
+use strata_core::nested::{self, Bound};
 use strata_core::numeric;
 
 const DOCUMENT: &str = include_str!("../../../../docs/formats.md");
@@ -49,7 +50,7 @@ fn examples() -> Vec<Example> {
             tag: tag.trim().parse().unwrap(),
             kind: kind.trim(),
             value: code(value),
-            bytes: unhex(code(bytes)),
+            bytes: unhex(&code(bytes).replace(' ', "")),
         }
     })
     .collect()
@@ -58,7 +59,7 @@ fn examples() -> Vec<Example> {
 #[test]
 fn values_are_encoded_as_the_server_sends_them() {
     let examples = examples();
-    assert_eq!(examples.iter().map(|example| example.tag).collect::<Vec<_>>(), (0..=22).collect::<Vec<u8>>());
+    assert_eq!(examples.iter().map(|example| example.tag).collect::<Vec<_>>(), (0..=27).collect::<Vec<u8>>());
     assert_eq!(STORED.lines().count(), 22);
     for line in STORED.lines() {
         let [kind, oid, value, wire] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -75,6 +76,29 @@ fn values_are_encoded_as_the_server_sends_them() {
     }
     let number = examples.iter().find(|example| example.kind == "numeric").unwrap();
     assert_eq!(numeric::parse(number.value, None).unwrap(), number.bytes);
+}
+
+#[test]
+fn nested_values_have_the_documented_bytes() {
+    let examples = examples();
+    let documented = |tag: Tag| &examples.iter().find(|example| example.tag == tag as u8).unwrap().bytes;
+    let number = |n: i32| n.to_be_bytes();
+    assert_eq!(documented(Tag::Enum), &nested::enumerated(5));
+    let mut array = Vec::new();
+    nested::array(&mut array, Tag::Int4, &[(2, 1)]);
+    nested::element(&mut array, Some(&number(1)));
+    nested::element(&mut array, None);
+    assert_eq!(documented(Tag::Array), &array);
+    let mut range = Vec::new();
+    nested::range(&mut range, Tag::Int4, Some((Bound::Inclusive(&number(1)), Bound::Exclusive(&number(5)))));
+    assert_eq!(documented(Tag::Range), &range);
+    let mut multirange = Vec::new();
+    nested::multirange(&mut multirange, 1);
+    nested::element(&mut multirange, Some(&range));
+    assert_eq!(documented(Tag::Multirange), &multirange);
+    let mut composite = Vec::new();
+    nested::attribute(&mut composite, 1, Tag::Int4, &number(7));
+    assert_eq!(documented(Tag::Composite), &composite);
 }
 
 #[test]

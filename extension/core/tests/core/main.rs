@@ -10,6 +10,7 @@ mod formats;
 mod jsonb;
 mod lthash;
 mod merkle;
+mod nested;
 mod numeric;
 mod proof;
 mod support;
