@@ -152,12 +152,12 @@ fn check_insert_right(relation: pg_sys::Oid) {
     if unsafe { catalog::may_insert(relation, pg_sys::GetUserId()) } {
         return;
     }
-    let name = catalog::relation_name(relation);
+    let (name, typed) = (catalog::relation_name(relation), catalog::quoted_name(relation));
     raise(
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied to open a batch of event table \"{name}\""),
         "It takes the INSERT privilege on the event table itself, also for rows put straight into one of its partitions.",
-        &format!("Its owner can run: GRANT INSERT ON {name} TO <role>;"),
+        &format!("Its owner can run: GRANT INSERT ON {typed} TO <role>;"),
     );
 }
 

@@ -139,6 +139,21 @@ pub fn relation_name(relation: pg_sys::Oid) -> String {
     }
 }
 
+/// A relation's name as it is typed into a statement: with its schema, quoted where needed.
+pub fn quoted_name(relation: pg_sys::Oid) -> String {
+    // SAFETY: the look-ups return palloc'd strings or NULL, and quoting takes a NULL schema for none.
+    unsafe {
+        let name = pg_sys::get_rel_name(relation);
+        if name.is_null() {
+            return format!("OID {}", relation.to_u32());
+        }
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        std::ffi::CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name))
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
 unsafe fn our_table(name: &std::ffi::CStr) -> Option<pg_sys::Oid> {
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"strata".as_ptr(), true);

@@ -2,7 +2,7 @@
 -- Not granted to anyone: strata.health reads them with its owner's rights.
 
 CREATE VIEW strata._health_tables AS
-SELECT t.*, strata._axis_now(t) AS present, w.lower AS window_lower, w.upper AS window_upper, n.leaves, n.lowest, n.highest
+SELECT t.*, t AS event_table, strata._axis_now(t) AS present, w.lower AS window_lower, w.upper AS window_upper, n.leaves, n.lowest, n.highest
 FROM strata._event_tables t
 JOIN pg_class c ON c.oid = t.relation
 CROSS JOIN LATERAL (SELECT a.lower, a.upper FROM strata._accepted_window(t) a OFFSET 0) w
@@ -12,7 +12,10 @@ COMMENT ON VIEW strata._health_tables IS 'The event tables that health speaks of
 
 CREATE VIEW strata._health_partitions AS
 SELECT 'partitions_ahead' AS check_name, t.relation::text AS object,
-       CASE WHEN a.ahead < 1 AND t.premake > 0 THEN 'critical' WHEN a.ahead < t.premake THEN 'warn' ELSE 'ok' END AS status,
+       -- by bounds, as maintenance goes: after a change of the interval partitions are of several lengths
+       CASE WHEN t.highest > strata._axis_shift(t.event_table, t.present, t.premake * t.partition_interval)
+                 OR t.highest > strata._premade_until(t.event_table) THEN 'ok'
+            WHEN t.highest > strata._partition_upper(t.event_table, strata._partition_lower(t.event_table, t.present)) THEN 'warn' ELSE 'critical' END AS status,
        a.ahead::text AS value, t.premake::text AS threshold,
        format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
 FROM strata._health_tables t

@@ -4,7 +4,7 @@ CREATE FUNCTION strata.revoke_ingest(relation regclass, role regrole) RETURNS vo
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._revoke_ingest(strata._authorize(relation, 'OWNER'), role) $$;
 COMMENT ON FUNCTION strata.revoke_ingest(regclass, regrole) IS
-'Takes back what grant_ingest gave, INSERT on the table included. Takes ownership.';
+'Takes back what grant_ingest gave, INSERT on the table included; an owner keeps the INSERT of an owner. Takes ownership.';
 
 CREATE FUNCTION strata._revoke_ingest(relation regclass, role regrole) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -14,7 +14,9 @@ DECLARE
     event_table strata._event_tables := strata._event_table(relation);
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
-    PERFORM strata._execute_as(strata._owner(relation), format('REVOKE INSERT ON %s FROM %s', relation, role));
+    IF role <> strata._owner(relation) THEN
+        PERFORM strata._execute_as(strata._owner(relation), format('REVOKE INSERT ON %s FROM %s', relation, role));
+    END IF;
     DELETE FROM strata._ingest_grants g WHERE g.table_id = event_table.table_id AND g.role = _revoke_ingest.role;
 END
 $$;

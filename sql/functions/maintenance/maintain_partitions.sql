@@ -20,7 +20,7 @@ BEGIN
     COMMIT;
     FOREACH target IN ARRAY strata._maintainable(maintain_partitions.relation)
     LOOP
-        FOREACH step IN ARRAY strata._maintenance_steps(target)
+        FOREACH step IN ARRAY strata._try_steps(target, maintain_partitions.relation IS NULL)
         LOOP
             failures := 0;
             LOOP
@@ -70,6 +70,38 @@ END
 $$;
 COMMENT ON FUNCTION strata._steps_to_take(regclass) IS 'The reading half of _maintenance_steps.';
 
+-- A table that is dropped meanwhile needs nothing more, and nobody need hear of it, unless it was asked for by name.
+CREATE FUNCTION strata._is_gone(relation regclass, tolerant boolean) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation) THEN
+        RETURN false;
+    ELSIF NOT tolerant THEN
+        RAISE EXCEPTION USING ERRCODE = 'ST001', MESSAGE = 'the event table was dropped meanwhile',
+            DETAIL = format('There is no relation with OID %s any more.', relation::oid), HINT = 'strata.event_tables lists what there is.';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION strata._is_gone(regclass, boolean) IS 'Whether a relation has been dropped; if not tolerant, ST001 when it has.';
+
+CREATE FUNCTION strata._try_steps(relation regclass, tolerant boolean) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN strata._maintenance_steps(relation);
+EXCEPTION WHEN OTHERS THEN
+    IF strata._is_gone(relation, tolerant) THEN
+        RETURN '{}';
+    END IF;
+    RAISE;
+END
+$$;
+COMMENT ON FUNCTION strata._try_steps(regclass, boolean) IS 'Like _maintenance_steps; no steps, or ST001 if not tolerant, for a table that was dropped meanwhile.';
+
 -- 0: done; more: call again; NULL: a lock was not to be had, call again a little later.
 CREATE FUNCTION strata._try_step(relation regclass, step text, tolerant boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE
@@ -99,7 +131,9 @@ EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
         RETURN NULL;
     WHEN OTHERS THEN
-        IF NOT tolerant THEN
+        IF strata._is_gone(relation, tolerant) THEN
+            RETURN 0;
+        ELSIF NOT tolerant THEN
             RAISE;
         END IF;
         GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, state = RETURNED_SQLSTATE;

@@ -45,6 +45,7 @@ BEGIN
     -- one maker of partitions at a time, and retained_from stands still
     SELECT t.* INTO event_table FROM strata._event_tables t WHERE t.table_id = event_table.table_id FOR NO KEY UPDATE;
     PERFORM strata._attach_bounds(event_table, partition, extent.lower, extent.upper);
+    PERFORM strata._hold_refreshes(event_table);
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)', relation, partition,
         strata._bound_literal(event_table.time_type, bounds.lower), strata._bound_literal(event_table.time_type, bounds.upper)));
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s DROP CONSTRAINT strata_bounds', partition));
@@ -61,6 +62,27 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata._attach_partition(regclass, regclass) IS 'The writing half of attach_partition.';
+
+-- At a commit the rows become visible a moment before other sessions are told of the new partition. A refresh whose snapshot
+-- is of that moment must not plan before it is told: it waits for the lock of storage, which goes last. (A row lock would
+-- not do, it goes with the first.)
+CREATE FUNCTION strata._hold_refreshes(event_table strata._event_tables) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    storage regclass;
+BEGIN
+    FOR storage IN
+        SELECT r.storage FROM strata._rollups r JOIN pg_class c ON c.oid = r.storage WHERE r.table_id = event_table.table_id ORDER BY r.rollup_id
+    LOOP
+        PERFORM strata._execute_as(strata._owner(storage), format('LOCK TABLE %s IN SHARE MODE', storage));
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._hold_refreshes(strata._event_tables) FROM PUBLIC;
+COMMENT ON FUNCTION strata._hold_refreshes(strata._event_tables) IS
+'Waits for refreshes of the rollups of an event table and holds further ones back until this transaction has ended.';
 
 CREATE FUNCTION strata._check_attachable(event_table strata._event_tables, partition regclass) RETURNS void
     LANGUAGE plpgsql
