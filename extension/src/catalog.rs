@@ -2,6 +2,7 @@
 //! the tables of schema strata. Never here: writing.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -99,6 +100,42 @@ fn rollups_of(
     };
     rollups.sort_unstable_by_key(|rollup| rollup.0);
     TableIterator::new(rollups)
+}
+
+/// The owner of our catalog.
+pub unsafe fn owner() -> Option<pg_sys::Oid> {
+    unsafe { owner_of(our_table(c"_attribute_ids")?) }
+}
+
+/// `strata._attribute_ids` (`relation` 1, `attribute_id` 2, `attribute_number` 3, `dropped` 5): ids by attribute number.
+pub unsafe fn attribute_ids(relation: pg_sys::Oid) -> HashMap<i16, u32> {
+    unsafe {
+        our_table(c"_attribute_ids").map_or_else(HashMap::new, |ids| {
+            scan(ids, |tuple, descriptor| {
+                let mine = oid_attribute(tuple, 1, descriptor) == relation
+                    && attribute(tuple, 5, descriptor).value() == 0;
+                mine.then(|| {
+                    let number = attribute(tuple, 3, descriptor).value() as i16;
+                    (number, attribute(tuple, 2, descriptor).value() as u32)
+                })
+            })
+            .collect()
+        })
+    }
+}
+
+/// `strata._label_ids` (`enum_type` 1, `label_id` 2, `label_oid` 3): ids by the OID of the label.
+pub unsafe fn label_ids(enum_type: pg_sys::Oid) -> HashMap<pg_sys::Oid, u32> {
+    unsafe {
+        our_table(c"_label_ids").map_or_else(HashMap::new, |ids| {
+            scan(ids, |tuple, descriptor| {
+                (oid_attribute(tuple, 1, descriptor) == enum_type).then(|| {
+                    (oid_attribute(tuple, 3, descriptor), attribute(tuple, 2, descriptor).value() as u32)
+                })
+            })
+            .collect()
+        })
+    }
 }
 
 /// INSERT on the table or on any of its columns.

@@ -27,6 +27,7 @@ mod errors;
 mod execute;
 mod extreme;
 mod histogram;
+mod leaf;
 mod rights;
 mod shape;
 mod uuid_time;
@@ -41,6 +42,7 @@ pgrx::pg_module_magic!();
 pub extern "C-unwind" fn _PG_init() {
     batch::register_callbacks();
     catalog::register_callbacks();
+    leaf::register_callbacks();
 }
 
 /// `strata._build() RETURNS text`

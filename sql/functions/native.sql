@@ -220,3 +220,9 @@ CREATE FUNCTION strata._disk_space(OUT total_bytes bigint, OUT free_bytes bigint
     AS 'MODULE_PATHNAME', 'disk_space_wrapper';
 COMMENT ON FUNCTION strata._disk_space() IS
 'Size of the file system that holds the data directory, and what is free of it for PostgreSQL; NULL where that cannot be known. Tablespaces are not looked at.';
+
+CREATE FUNCTION strata._stored_leaf(table_uuid uuid, relation regclass, stored anyelement) RETURNS bytea
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'stored_leaf_wrapper';
+COMMENT ON FUNCTION strata._stored_leaf(uuid, regclass, anyelement) IS
+'The leaf of a stored row (docs/formats.md, "Row leaf"), of all its columns. 0A000 names a column whose type has no encoding.';
