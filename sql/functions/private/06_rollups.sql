@@ -18,6 +18,49 @@ END
 $$;
 COMMENT ON FUNCTION strata._require_read_committed(text) IS 'Raises 25001 in transactions that keep one snapshot.';
 
+-- Transactions that write and then read wait for the table first and the view second, those that read and then write the
+-- other way round: whoever waits for one of these locks while it holds another will some day meet somebody who does the
+-- opposite. So only the first is waited for; the rest are tried for a moment, less than deadlock_timeout, and if one is not
+-- to be had all are given back, and the next attempt begins with another.
+CREATE FUNCTION strata._lock_views(source regclass, rollups regclass[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(source);
+    before text := current_setting('lock_timeout');
+    patience int := (SELECT s.setting::int FROM pg_settings s WHERE s.name = 'lock_timeout');
+    -- (LOCK TABLE of a view would lock all it reads)
+    locks text[] := format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source)
+        || ARRAY(SELECT format('ALTER VIEW %s RESET (security_barrier)', r) FROM unnest(rollups) r);
+    moment int := CASE WHEN patience BETWEEN 1 AND 200 THEN patience ELSE 200 END;
+    held int;
+BEGIN
+    FOR attempt IN 1 .. 50 LOOP
+        held := 0;
+        BEGIN
+            WHILE held < cardinality(locks) LOOP
+                PERFORM strata._execute_as(owner, locks[1 + (attempt - 1 + held) % cardinality(locks)]);
+                held := held + 1;
+                PERFORM set_config('lock_timeout', moment || 'ms', true);
+            END LOOP;
+            PERFORM set_config('lock_timeout', before, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF held = 0 OR moment = patience THEN
+                RAISE;
+            END IF;
+        END;
+    END LOOP;
+    RAISE EXCEPTION USING ERRCODE = '55P03', MESSAGE = format('could not lock %s and its rollups', source),
+        DETAIL = 'Transactions that have read the rollup and go on to write into its source followed one another.',
+        HINT = 'Try again.';
+END
+$$;
+REVOKE ALL ON FUNCTION strata._lock_views(regclass, regclass[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._lock_views(regclass, regclass[]) IS
+'Locks an event table against writers and views of its rollups against readers, without deadlock whatever order others take them in; 55P03 if that does not come about.';
+
 CREATE FUNCTION strata._managed(relation regclass) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp

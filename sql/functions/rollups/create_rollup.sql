@@ -94,6 +94,7 @@ BEGIN
     PERFORM strata._close_batch(source);
     IF with_data THEN
         PERFORM strata._fill_rollup(rollup);
+        PERFORM strata._set_final_view(rollup);
     END IF;
     RETURN rollup.rollup;
 END

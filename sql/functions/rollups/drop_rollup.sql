@@ -17,7 +17,7 @@ BEGIN
     entry := strata._rollup_of(source, rollup);
     -- no writer may be about to mark a group of it
     PERFORM strata._lock_event_table(source);
-    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    PERFORM strata._lock_views(source, ARRAY[rollup]);
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.definition));
     PERFORM strata._execute_as(strata._owner(source), format('DROP TABLE %s, %s', entry.storage, entry.dirty));

@@ -12,6 +12,7 @@ CREATE FUNCTION strata._rebuild_rollup(source regclass, rollup regclass) RETURNS
 AS $$
 DECLARE
     entry strata._rollups;
+    folded bigint;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
     PERFORM strata._rollup_of(source, rollup);
@@ -24,7 +25,10 @@ BEGIN
     IF entry.suspended_at IS NOT NULL THEN
         RETURN strata._resume_rollup(strata._authorize(source, 'OWNER'), rollup);
     END IF;
-    RETURN strata._fill_rollup(entry);
+    folded := strata._fill_rollup(entry);
+    -- the view is right as it is: no reader is waited for who may be waiting to write
+    PERFORM strata._finish_view(entry);
+    RETURN folded;
 END
 $$;
 COMMENT ON FUNCTION strata._rebuild_rollup(regclass, regclass) IS 'The writing half of rebuild_rollup.';
@@ -51,10 +55,20 @@ BEGIN
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
     outcome := strata._fold_as(owner, strata._fold_sql(rollup, progress.horizon, true, '-infinity'))::jsonb;
     PERFORM strata._record_progress(rollup, progress, outcome, '-infinity');
-    PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
-    UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
     RETURN (outcome ->> 'batches')::bigint;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._fill_rollup(strata._rollups) FROM PUBLIC;
 COMMENT ON FUNCTION strata._fill_rollup(strata._rollups) IS 'Computes storage from nothing; writers of the source are held back by the caller.';
+
+CREATE FUNCTION strata._set_final_view(rollup strata._rollups) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM strata._execute_as(strata._owner(rollup.rollup), format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
+    UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._set_final_view(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._set_final_view(strata._rollups) IS 'Gives a rollup that is filled its final view; waits for readers.';

@@ -132,8 +132,7 @@ BEGIN
     END IF;
     BEGIN
         PERFORM set_config('lock_timeout', '100ms', true);
-        PERFORM strata._execute_as(strata._owner(rollup.rollup), format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
-        UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
+        PERFORM strata._set_final_view(rollup);
     EXCEPTION WHEN lock_not_available THEN
         NULL;
     END;

@@ -50,6 +50,7 @@ BEGIN
     FOREACH statement IN ARRAY statements LOOP
         PERFORM strata._execute_as(owner, statement);
     END LOOP;
+    PERFORM strata._lock_views(source, ARRAY[rollup, replacement]);
     PERFORM strata._drop_rollup(strata._authorize(source, 'OWNER'), rollup);
     FOR part IN
         SELECT p.relation, p.kind, p.suffix FROM (VALUES (1, entry.rollup, 'VIEW', ''), (2, entry.definition, 'VIEW', '_definition'),

@@ -34,6 +34,7 @@ BEGIN
     WHERE r.rollup_id = entry.rollup_id
     RETURNING r.* INTO entry;
     folded := strata._fill_rollup(entry);
+    PERFORM strata._set_final_view(entry);
     IF entry.exact_from > retained THEN
         RAISE NOTICE 'rollup % is exact for buckets from % on', rollup, entry.exact_from;
     END IF;
