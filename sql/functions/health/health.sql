@@ -96,7 +96,9 @@ SELECT 'batch_defaults', t.relation::text, CASE WHEN d.lacking IS NOT NULL THEN 
        format('ALTER TABLE %s ALTER COLUMN batch_id SET DEFAULT strata.current_batch(%L::regclass);', d.lacking, t.relation::text)
 FROM strata._health_tables t
 CROSS JOIN LATERAL (
-    SELECT min(p.relid::text) AS lacking FROM (SELECT t.relation::oid AS relid UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = t.relation) p
+    -- of the table, if it is that: the statement reaches the partitions
+    SELECT CASE WHEN bool_or(p.relid = t.relation) THEN t.relation::text ELSE min(p.relid::regclass::text) END AS lacking
+    FROM (SELECT t.relation::oid AS relid UNION ALL SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = t.relation) p
     WHERE NOT EXISTS (SELECT FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
                       WHERE f.adrelid = p.relid AND a.attname = 'batch_id')
 ) d
