@@ -190,7 +190,7 @@ COMMENT ON FUNCTION strata._next_xid() IS
 
 CREATE FUNCTION strata._leaves(relation regclass, OUT partition regclass, OUT lower timestamptz, OUT upper timestamptz)
     RETURNS SETOF record
-    LANGUAGE C STABLE STRICT
+    LANGUAGE C STABLE STRICT ROWS 30
     AS 'MODULE_PATHNAME', 'leaves_wrapper';
 COMMENT ON FUNCTION strata._leaves(regclass) IS
 'The partitions of an event table with their bounds, in order: lower inclusive, upper exclusive, infinite where unbounded. Bounds of type timestamp and date are read as UTC, of type uuid as UUIDv7. No rows for what is not RANGE-partitioned by one column of these types or timestamptz.';

@@ -1,35 +1,39 @@
 -- One row per check: what an operator must know, each with what to type. In families, which strata.health unites.
 -- Not granted to anyone: strata.health reads them with its owner's rights.
 
+-- Every check reads it: nothing may stand here that costs something for each table and that only some of them need.
 CREATE VIEW strata._health_tables AS
-SELECT t.*, t AS event_table, strata._axis_now(t) AS present, w.lower AS window_lower, w.upper AS window_upper, n.leaves, n.lowest, n.highest
+SELECT t.*, t AS event_table, strata._axis_now(t) AS present
 FROM strata._event_tables t
 JOIN pg_class c ON c.oid = t.relation
-CROSS JOIN LATERAL (SELECT a.lower, a.upper FROM strata._accepted_window(t) a OFFSET 0) w
-CROSS JOIN LATERAL (SELECT count(*) AS leaves, min(l.lower) AS lowest, max(l.upper) AS highest FROM strata._leaves(t.relation) l) n
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata._health_tables IS 'The event tables that health speaks of to the reader.';
 
 CREATE VIEW strata._health_partitions AS
 SELECT 'partitions_ahead' AS check_name, t.relation::text AS object,
        -- by bounds, as maintenance goes: after a change of the interval partitions are of several lengths
-       CASE WHEN t.highest > strata._axis_shift(t.event_table, t.present, t.premake * t.partition_interval)
-                 OR t.highest > strata._premade_until(t.event_table) THEN 'ok'
-            WHEN t.highest > strata._partition_upper(t.event_table, strata._partition_lower(t.event_table, t.present)) THEN 'warn' ELSE 'critical' END AS status,
+       CASE WHEN a.reached > strata._axis_shift(t.event_table, t.present, t.premake * t.partition_interval)
+                 OR a.reached > strata._premade_until(t.event_table) THEN 'ok'
+            WHEN a.reached > strata._partition_upper(t.event_table, strata._partition_lower(t.event_table, t.present)) THEN 'warn' ELSE 'critical' END AS status,
        a.ahead::text AS value, t.premake::text AS threshold,
        format('CALL strata.maintain_partitions(%L);', t.relation::text) AS hint
 FROM strata._health_tables t
-CROSS JOIN LATERAL (SELECT count(*) AS ahead FROM strata._leaves(t.relation) l WHERE l.lower > t.present) a
+CROSS JOIN LATERAL (
+    -- as far as there is no gap
+    SELECT m.ahead, (SELECT upper(r) FROM unnest(m.covered) r WHERE r @> t.present) AS reached
+    FROM (SELECT count(*) FILTER (WHERE l.lower > t.present) AS ahead, range_agg(tstzrange(l.lower, l.upper)) AS covered FROM strata._leaves(t.relation) l) m
+) a
 UNION ALL
 -- between partitions that are there, inside the accepted window: a row with such a time has no partition
 SELECT 'partition_gaps', t.relation::text, CASE WHEN g.gaps > 0 THEN 'warn' ELSE 'ok' END, g.gaps::text, '0',
        format('SELECT strata.ensure_partitions(%L, %L, %L);', t.relation::text,
            strata._from_axis(t.time_type, t.timezone, g.lower), strata._from_axis(t.time_type, t.timezone, g.upper))
 FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT a.lower AS window_lower, a.upper AS window_upper FROM strata._accepted_window(t.event_table) a OFFSET 0) w
 CROSS JOIN LATERAL (
-    SELECT count(*) AS gaps, greatest(min(s.previous), t.window_lower) AS lower, least(max(s.lower), t.window_upper) AS upper
+    SELECT count(*) AS gaps, greatest(min(s.previous), w.window_lower) AS lower, least(max(s.lower), w.window_upper) AS upper
     FROM (SELECT l.lower, lag(l.upper) OVER (ORDER BY l.lower) AS previous FROM strata._leaves(t.relation) l) s
-    WHERE s.previous < s.lower AND s.lower > t.window_lower AND s.previous < t.window_upper
+    WHERE s.previous < s.lower AND s.lower > w.window_lower AND s.previous < w.window_upper
 ) g
 UNION ALL
 SELECT 'default_partition', t.relation::text, CASE WHEN p.partdefid <> 0 THEN 'critical' ELSE 'ok' END,
@@ -63,13 +67,14 @@ CROSS JOIN LATERAL (
 UNION ALL
 SELECT 'rows_near_window', t.relation::text, CASE WHEN n.near THEN 'warn' ELSE 'ok' END,
        format('%s to %s', strata._from_axis(t.time_type, t.timezone, n.lowest), strata._from_axis(t.time_type, t.timezone, n.highest)),
-       format('%s to %s', strata._from_axis(t.time_type, t.timezone, t.window_lower), strata._from_axis(t.time_type, t.timezone, t.window_upper)),
+       format('%s to %s', strata._from_axis(t.time_type, t.timezone, w.window_lower), strata._from_axis(t.time_type, t.timezone, w.window_upper)),
        format('SELECT strata.alter_event_table(%L, accept_past => %L, accept_future => %L);', t.relation::text, t.accept_past * 2, t.accept_future * 2)
 FROM strata._health_tables t
+CROSS JOIN LATERAL (SELECT a.lower AS window_lower, a.upper AS window_upper FROM strata._accepted_window(t.event_table) a OFFSET 0) w
 CROSS JOIN LATERAL (
     -- within a tenth of the window's ends, among the last thousand batches
-    SELECT coalesce(min(b.lower_time) < t.window_lower + (t.present - t.window_lower) * 0.1
-                 OR max(b.upper_time) > t.window_upper - (t.window_upper - t.present) * 0.1, false) AS near,
+    SELECT coalesce(min(b.lower_time) < w.window_lower + (t.present - w.window_lower) * 0.1
+                 OR max(b.upper_time) > w.window_upper - (w.window_upper - t.present) * 0.1, false) AS near,
            min(b.lower_time) AS lowest, max(b.upper_time) AS highest
     FROM (SELECT nullif(b.lower_time, 'infinity') AS lower_time, nullif(b.upper_time, '-infinity') AS upper_time FROM strata._batches b
           WHERE b.table_id = t.table_id AND b.created_at > (now() - '1 day'::interval) ORDER BY b.batch_id DESC LIMIT 1000) b
@@ -156,12 +161,15 @@ SELECT 'retention' AS check_name, t.relation::text AS object,
             ELSE format('CALL strata.maintain_partitions(%L);', t.relation::text) END AS hint
 FROM (SELECT h.*, d.free_bytes / d.total_bytes::double precision AS free FROM strata._health_tables h, strata._disk_space() d
       WHERE h.retention IS NOT NULL OR h.retention_bytes IS NOT NULL) t
+-- most of the time nothing is due: the function that says what is holds long talks with the rollups
+CROSS JOIN LATERAL (SELECT min(l.upper) AS first_upper FROM strata._leaves(t.relation) l) f
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE p.blocked_by IS NOT NULL) AS blocked,
            sum(p.bytes) FILTER (WHERE p.blocked_by IS NOT NULL) AS bytes, min(p.blocked_by) AS blocked_by,
            -- maintenance runs every now and then: what should have gone a day ago
            count(*) FILTER (WHERE p.blocked_by IS NULL AND p.upper < (now() - t.retention - '1 day'::interval)) AS overdue
     FROM strata._expired_partitions(strata._authorize(t.relation, 'INGEST')) p
+    WHERE t.retention_bytes IS NOT NULL OR f.first_upper <= strata._axis_shift(t.event_table, t.present, - t.retention)
 ) e
 WHERE strata._may(t.relation, 'INGEST')
 UNION ALL

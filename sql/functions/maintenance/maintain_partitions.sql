@@ -271,8 +271,8 @@ CREATE FUNCTION strata._without_mark_triggers(relation regclass) RETURNS SETOF r
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT t.relid FROM strata._tree(relation) t (relid)
-    WHERE (SELECT count(*) FROM pg_trigger g JOIN strata._mark_trigger_kinds() k ON k.trigger_name = g.tgname AND k.enabled = g.tgenabled
-           WHERE g.tgrelid = t.relid) < (SELECT count(*) FROM strata._mark_trigger_kinds())
+    WHERE EXISTS (SELECT FROM strata._mark_trigger_kinds() k
+                  WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relid AND g.tgname = k.trigger_name AND g.tgenabled = k.enabled))
 $$;
 COMMENT ON FUNCTION strata._without_mark_triggers(regclass) IS
 'Relations of an event table''s partition tree that lack a trigger which tells rollups of changes.';

@@ -15,7 +15,7 @@ CREATE ROLE identifiers_stranger;
 CREATE SCHEMA :"schema" AUTHORIZATION :"role";
 GRANT USAGE ON SCHEMA :"schema" TO identifiers_stranger;
 SELECT set_config('search_path', quote_ident(:'schema') || ', public', false) IS NULL AS ignored \gset
-CREATE FUNCTION public.refused(statement text, OUT code text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION public.identifiers_refused(statement text, OUT code text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE statement;
     code := 'not refused';
@@ -23,7 +23,7 @@ EXCEPTION WHEN OTHERS THEN
     code := CASE WHEN SQLSTATE = '42501' THEN SQLSTATE ELSE SQLSTATE || ': ' || SQLERRM END;
 END
 $$;
-CREATE FUNCTION public.differences(view_name regclass, OUT n bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION public.identifiers_differences(view_name regclass, OUT n bigint) LANGUAGE plpgsql AS $$
 DECLARE
     query text := rtrim(strata.rollup_query(view_name), '; ');
 BEGIN
@@ -49,14 +49,14 @@ SELECT strata.create_rollup(quote_ident(:'schema') || '."Roll.up %s $$ ''1"', :'
 SELECT strata.create_rollup('"q %I"', format('SELECT strata.time_bucket(''1 day'', %s) AS bucket, %s, array_agg(%s ORDER BY %s) AS "array%%" FROM %s GROUP BY 1, 2', :'qts', :'qt', :'qk', :'qk', :'rel')) IS NOT NULL AS made;
 SELECT strata.create_rollup('"ключ.ключ.ключ ключ ключ select %s"', :'rel', '1 hour', ARRAY[:'qt'], ARRAY['count(*) AS "order"'], with_data => false) IS NOT NULL AS made;
 CALL strata.refresh_rollups(:'rel');
-SELECT differences(rollup), cardinality(group_by) AS keys, cardinality(aggregates) AS aggregates FROM strata.rollups ORDER BY rollup::text;
+SELECT public.identifiers_differences(rollup), cardinality(group_by) AS keys, cardinality(aggregates) AS aggregates FROM strata.rollups ORDER BY rollup::text;
 SELECT column_name, maintenance FROM strata.explain_rollup(:'rel', '1 day', ARRAY[:'qt'], ARRAY[format('sum(%s::float8) AS "f%%s"', :'qv')]);
 UPDATE :"table" SET :"t" = 'moved %s' WHERE :"k" % 7 = 0;
 DELETE FROM :"table" WHERE :"k" % 11 = 0;
 MERGE INTO :"table" t USING (SELECT 5 AS k) s ON t.:"k" = s.k WHEN MATCHED THEN UPDATE SET :"v" = 0;
 INSERT INTO :"table" VALUES (now(), 500, 'a', 1) ON CONFLICT DO NOTHING;
-SELECT sum(differences(rollup)) AS differences FROM strata.rollups;
-SELECT strata.refresh_rollup(rollup) >= 0 AS refreshed, differences(rollup) FROM strata.rollups ORDER BY rollup::text;
+SELECT sum(public.identifiers_differences(rollup)) AS differences FROM strata.rollups;
+SELECT strata.refresh_rollup(rollup) >= 0 AS refreshed, public.identifiers_differences(rollup) FROM strata.rollups ORDER BY rollup::text;
 SELECT count(*) FROM strata.rollups r, LATERAL strata.verify_rollup(r.rollup);
 SELECT count(*) > 0 AS points, count(DISTINCT key) AS keys FROM strata.rollup_series('"Roll.up %s $$ ''1"', now() - interval '2 days', now(), jsonb_build_object(:'t', 'k1'));
 
@@ -64,26 +64,26 @@ SELECT count(*) > 0 AS points, count(DISTINCT key) AS keys FROM strata.rollup_se
 SELECT strata.add_rollup_aggregate('"Roll.up %s $$ ''1"', format('min(%s) AS "min ""%%s"', :'qv'));
 CALL strata.refresh_rollups(:'rel');
 SELECT strata.suspend_rollup('"q %I"');
-SELECT refused('SELECT * FROM "q %I"');
+SELECT public.identifiers_refused('SELECT * FROM "q %I"');
 SELECT strata.resume_rollup('"q %I"') > 0 AS resumed;
 SELECT strata.rebuild_rollup('"q %I"') > 0 AS rebuilt;
 SELECT strata.create_rollup('"new $$ %s"', :'rel', '1 day', ARRAY[:'qt'], ARRAY['count(*) AS n']) IS NOT NULL AS made;
 SELECT strata.replace_rollup('"q %I"', '"new $$ %s"') IS NOT NULL AS replaced;
 SELECT strata.drop_rollup('"ключ.ключ.ключ ключ ключ select %s"');
-SELECT sum(differences(rollup)) AS differences, count(*) FROM strata.rollups;
+SELECT sum(public.identifiers_differences(rollup)) AS differences, count(*) FROM strata.rollups;
 
 -- names change
 ALTER TABLE :"table" RENAME COLUMN :"v" TO "new %I"" v";
 ALTER VIEW "q %I" RENAME TO "q2 $$ \ %s";
 INSERT INTO :"table" VALUES (now(), 501, 'a', 1);
 UPDATE :"table" SET "new %I"" v" = 7 WHERE :"k" = 501;
-SELECT sum(differences(rollup)) AS differences FROM strata.rollups;
+SELECT sum(public.identifiers_differences(rollup)) AS differences FROM strata.rollups;
 
 -- attach, and what others are refused
 CREATE TABLE "att%ach ""ed" (:"k" int, "new %I"" v" numeric, :"ts" timestamptz, :"t" text);
 INSERT INTO "att%ach ""ed" SELECT n, n, now() + interval '20 days', 'attached' FROM generate_series(1, 4) n;
 SELECT strata.attach_partition(:'rel', '"att%ach ""ed"') IS NOT NULL AS attached;
-SELECT sum(differences(rollup)) AS differences FROM strata.rollups;
+SELECT sum(public.identifiers_differences(rollup)) AS differences FROM strata.rollups;
 SELECT strata.grant_ingest(:'rel', quote_ident(:'role')::regrole);
 SELECT strata.revoke_ingest(:'rel', quote_ident(:'role')::regrole);
 SELECT :'rel'::regclass::text AS relation, '"Roll.up %s $$ ''1"'::regclass::text AS rollup, :'ts' AS at, '"att%ach ""ed"' AS leaf \gset
@@ -97,8 +97,8 @@ SELECT c.call, r.code FROM (VALUES
     ('create_rollup(''mine'', ''SELECT strata.time_bucket(''''1 day'''', '' || quote_ident(%4$L) || '') AS bucket, count(*) AS n FROM '' || %1$L || '' GROUP BY 1'')'),
     ('drop_rollup(%2$L)'), ('refresh_rollup(%2$L)'), ('rebuild_rollup(%2$L)'), ('verify_rollup(%2$L)'), ('suspend_rollup(%2$L)'), ('resume_rollup(%2$L)'),
     ('replace_rollup(%2$L, %2$L)'), ('add_rollup_aggregate(%2$L, ''count(*) AS x'')'), ('rollup_series(%2$L, now() - interval ''1 day'', now())')) c (call),
-    LATERAL public.refused(format('SELECT strata.' || c.call, :'relation', :'rollup', :'leaf', :'at')) r;
-SELECT public.refused(format('CALL strata.%s', c)) FROM unnest(ARRAY[format('maintain_partitions(%L)', :'relation'), format('refresh_rollups(%L)', :'relation'),
+    LATERAL public.identifiers_refused(format('SELECT strata.' || c.call, :'relation', :'rollup', :'leaf', :'at')) r;
+SELECT public.identifiers_refused(format('CALL strata.%s', c)) FROM unnest(ARRAY[format('maintain_partitions(%L)', :'relation'), format('refresh_rollups(%L)', :'relation'),
     format('convert_to_event_table(%L, %L)', :'relation', :'at')]) c;
 
 -- the hint of a right that is missing can be run, once the role is named
@@ -124,14 +124,16 @@ SELECT strata.suspend_rollup('"q2 $$ \ %s"');
 SELECT check_name, status FROM strata.health WHERE status <> 'ok' AND check_name <> 'disk_space' ORDER BY 1;
 SELECT hint FROM strata.health WHERE status <> 'ok' AND check_name <> 'disk_space' AND hint LIKE 'CALL%' ORDER BY check_name
 \set ECHO none
+\o /dev/null
 \gexec
 SELECT hint FROM strata.health WHERE status <> 'ok' AND check_name <> 'disk_space' ORDER BY check_name
 \gexec
 SELECT hint FROM strata.health WHERE status <> 'ok' AND check_name = 'batch_defaults'
 \gexec
+\o
 \set ECHO all
 SELECT check_name, status, hint FROM strata.health WHERE status <> 'ok' AND check_name <> 'disk_space' ORDER BY 1;
-SELECT sum(differences(rollup)) AS differences FROM strata.rollups;
+SELECT sum(public.identifiers_differences(rollup)) AS differences FROM strata.rollups;
 
 -- retention, up to the drop
 SELECT strata.alter_event_table(:'rel', retention => '3 days', accept_past => '1 day') IS NOT NULL AS altered;
@@ -170,4 +172,4 @@ SELECT (SELECT count(*) FROM strata._event_tables) + (SELECT count(*) FROM strat
     + (SELECT count(*) FROM strata._ingest_grants) + (SELECT count(*) FROM strata._detached_partitions) + (SELECT count(*) FROM strata._conversions) AS left_behind;
 DROP FUNCTION pg_temp.hint_of(text);
 DROP ROLE :"role", identifiers_stranger;
-DROP FUNCTION public.refused(text), public.differences(regclass);
+DROP FUNCTION public.identifiers_refused(text), public.identifiers_differences(regclass);

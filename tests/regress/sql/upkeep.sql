@@ -41,6 +41,12 @@ SELECT * FROM ahead;
 -- without premake the partition of this moment is what there must be
 SELECT strata.alter_event_table('kept', premake => 0);
 SELECT * FROM ahead;
+-- a partition far ahead does not stand for those that are missing before it
+SELECT strata.alter_event_table('kept', premake => 9, accept_future => '30 days');
+SELECT strata.ensure_partitions('kept', now() + interval '20 days', now() + interval '20 days');
+SELECT * FROM ahead;
+CALL strata.maintain_partitions('kept');
+SELECT * FROM ahead;
 
 -- dropped between the steps of its maintenance: nothing is left to do, and only who named it hears of it
 CREATE TABLE gone (ts timestamptz NOT NULL, v int);
