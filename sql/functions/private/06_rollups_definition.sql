@@ -89,6 +89,22 @@ $$;
 REVOKE ALL ON FUNCTION strata._refuse_expression(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._refuse_expression(text, text, text) IS 'Raises ST005 about one expression of a rollup.';
 
+-- Recomputing would not help: what one session stores, another with other settings would not find equal to the query.
+CREATE FUNCTION strata._refuse_settings(piece text, aggregate oid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (SELECT p.provolatile FROM pg_proc p WHERE p.oid = aggregate) = 's' THEN
+        PERFORM strata._refuse_expression(piece,
+            format('What %s gives depends on settings of the session, such as TimeZone and DateStyle, so that sessions would not agree on what is exact.', aggregate::regproc),
+            'Keep the values and render them when reading: array_agg(<value> ORDER BY <event time>) AS items in the rollup, and SELECT to_jsonb(items) from it.');
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._refuse_settings(text, oid) FROM PUBLIC;
+COMMENT ON FUNCTION strata._refuse_settings(text, oid) IS 'Says why an aggregate that is only STABLE (those of JSON) cannot be kept, and what to keep instead: ST005.';
+
 CREATE FUNCTION strata._check_definition(definition regclass, group_by text[], aggregates text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -113,8 +129,9 @@ BEGIN
     FOR col IN SELECT * FROM strata._definition_columns(definition) d WHERE d.ordinal > 1 ORDER BY d.ordinal LOOP
         piece := (group_by || aggregates)[col.ordinal - 1];
         IF col.is_mutable THEN
+            PERFORM strata._refuse_settings(piece, col.aggregate);
             PERFORM strata._refuse_expression(piece, 'It calls a function that is not immutable: its value depends on settings or on the time.',
-                'Fix what it depends on, for example (ts AT TIME ZONE ''UTC'')::date instead of ts::date.');
+                'Fix what it depends on, for example (ts AT TIME ZONE ''UTC'')::date instead of ts::date. A function of your own that depends on its arguments alone is declared so: ALTER FUNCTION … IMMUTABLE.');
         ELSIF col.ordinal <= keys + 1 THEN
             PERFORM strata._check_key(piece, col.column_name, col.type_oid, col.type_modifier, col.collation_oid);
             CONTINUE;
