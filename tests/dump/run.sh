@@ -16,6 +16,18 @@ sql "$from" -d work <tests/dump/before.sql
 in_cluster "$from" pg_dump work >"$work/plain.sql"
 in_cluster "$from" pg_dump -Fc -f "$work/archive" work
 
+# whoever reads all data dumps all of it, whoever does not dumps nothing
+sql "$from" -c 'CREATE ROLE work_dumper LOGIN'
+as_dumper() { in_cluster "$from" env PGUSER=work_dumper pg_dump work; }
+refusal=$(as_dumper 2>&1 >/dev/null || true)
+case $refusal in *'permission denied for '*) ;; *) die "a role without rights got '$refusal' for a dump" ;; esac
+sql "$from" -c 'GRANT pg_read_all_data TO work_dumper'
+as_dumper >"$work/by_reader.sql"
+# (each dump has a token of its own for \restrict)
+sed -i '/^\\\(un\)\?restrict /d' "$work/by_reader.sql"
+sed '/^\\\(un\)\?restrict /d' "$work/plain.sql" | cmp - "$work/by_reader.sql" || die "a member of pg_read_all_data dumps something else"
+say "pg_dump by a member of pg_read_all_data: the same dump"
+
 sql "$to" -c 'CREATE DATABASE work'
 sql "$to" -d work <"$work/plain.sql"
 sql "$to" -d work <tests/dump/after.sql
