@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Event tables through logical replication and on a streaming standby: what docs/replication.md says, done. Rollups are
+# Event tables through logical replication, on a streaming standby, and with commits that wait for one: what docs/replication.md
+# says, done. Rollups are
 # compared with their queries at every look, while changes are being applied and when all have come. PARTS names parts.
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
@@ -68,7 +69,7 @@ drop_subscription() { subscriber -c "DROP SUBSCRIPTION $1" 2>&1 | grep -v 'dropp
 
 create publisher wal_level=logical
 create subscriber wal_level=logical max_logical_replication_workers=8 wal_retrieve_retry_interval=200ms
-for part in ${PARTS:-without_batch_id leaf_by_leaf with_batch_id left_behind major_upgrade standby}; do
+for part in ${PARTS:-without_batch_id leaf_by_leaf with_batch_id left_behind major_upgrade standby synchronous}; do
     began=$SECONDS
     . "tests/logical/$part.sh"
     say "$part: ok ($((SECONDS - began)) s)"

@@ -16,6 +16,11 @@ replayed
 publisher -c "INSERT INTO events SELECT now(), n % 7, n FROM generate_series(1, 100) n" -c "UPDATE events SET v = v + 1 WHERE k = 3" -c "DELETE FROM events WHERE k = 4"
 replayed
 same_groups
+# a reader who may see nothing but the rollup sees the same
+reader() { sql "$1" -c 'SET ROLE standby_reader' -c 'SELECT * FROM by_k ORDER BY k'; }
+publisher -c 'CREATE ROLE standby_reader' -c 'GRANT SELECT ON by_k TO standby_reader'
+replayed
+expect "what a reader sees" "$(reader "$standby")" "$(publisher -c 'SELECT * FROM by_k ORDER BY k')"
 expect "pending on the standby" "$(sql "$standby" -c "SELECT pending_batches > 0 FROM strata.rollups")" t
 publisher -c "SELECT strata.refresh_rollup('by_k')" -c "INSERT INTO events VALUES (now(), 1, 1)" >/dev/null
 replayed
