@@ -15,7 +15,11 @@ CREATE TABLE strata._rollups (
     retention interval,
     -- buckets from here on are exact, if that is later than the table's retained_from
     exact_from timestamptz NOT NULL DEFAULT '-infinity',
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- what lies below has been let go of by the rollup's own retention: nothing of it is shown; it only moves forward
+    kept_from timestamptz NOT NULL DEFAULT '-infinity',
+    -- the rollup whose definition this one was composed from
+    parent_id int
 );
 CREATE INDEX ON strata._rollups (table_id);
 

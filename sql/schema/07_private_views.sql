@@ -19,7 +19,7 @@ GROUP BY p.rollup_id;
 COMMENT ON VIEW strata._pending_range IS 'Lowest pending batch of a rollup and the event times of all its pending batches.';
 
 CREATE VIEW strata._rollup_state AS
-SELECT r.rollup_id, greatest(t.retained_from, r.exact_from) AS retained_from, p.horizon, p.folded, p.filled_from
+SELECT r.rollup_id, greatest(t.retained_from, r.exact_from) AS retained_from, p.horizon, p.folded, p.filled_from, r.kept_from
 FROM strata._rollups r
 JOIN strata._event_tables t ON t.table_id = r.table_id
 JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id;

@@ -67,7 +67,9 @@ SELECT r.rollup, t.relation AS source, r.bucket, r.timezone, r.retention,
        COALESCE(now() - s.oldest, '0') AS staleness,
        p.refreshed_at, p.batches_folded, r.storage, r.created_at,
        CASE WHEN isfinite(r.exact_from) THEN strata._from_axis(t.time_type, t.timezone, r.exact_from) END AS exact_from, r.suspended_at,
-       CASE WHEN p.filled_from > '-infinity' THEN strata._from_axis(t.time_type, t.timezone, p.filled_from) END AS filled_from
+       CASE WHEN p.filled_from > '-infinity' THEN strata._from_axis(t.time_type, t.timezone, p.filled_from) END AS filled_from,
+       CASE WHEN isfinite(r.kept_from) THEN strata._from_axis(t.time_type, t.timezone, r.kept_from) END AS retained_from,
+       (SELECT o.rollup FROM strata._rollups o WHERE o.rollup_id = r.parent_id) AS parent
 FROM strata._rollups r
 JOIN strata._event_tables t ON t.table_id = r.table_id
 JOIN strata._rollup_progress p ON p.rollup_id = r.rollup_id
@@ -79,7 +81,7 @@ CROSS JOIN LATERAL (
       AND NOT b.batch_id <@ p.folded
 ) s
 WHERE has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended; filled_from: while it is being filled, from which bucket on it is.';
+COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended; filled_from: while it is being filled, from which bucket on it is; retained_from: where it begins by its own retention; parent: the rollup it was made from.';
 
 CREATE VIEW strata.shards AS
 SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows
@@ -115,6 +117,6 @@ SELECT l.at, l.relation, l.action, l.partition, l.lower_time AS lower, l.upper_t
 FROM strata._retention_log l
 LEFT JOIN pg_class c ON c.oid = to_regclass(l.relation)
 WHERE pg_has_role(current_user, 'pg_read_all_data', 'MEMBER') OR has_table_privilege(c.oid, 'SELECT') OR l.role = current_user;
-COMMENT ON VIEW strata.retention_log IS 'What retention did: partitions sealed and unsealed, retained_from moved (frozen), partitions dropped with size and estimated rows, archives confirmed, and gates overridden with the reason and the role.';
+COMMENT ON VIEW strata.retention_log IS 'What retention did: partitions sealed and unsealed, retained_from moved (frozen), partitions dropped with size and estimated rows, rollups trimmed by their own retention and altered, archives confirmed, and gates overridden with the reason and the role.';
 
 GRANT SELECT ON strata.merged_batches, strata.retention_log TO PUBLIC;

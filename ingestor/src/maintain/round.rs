@@ -149,6 +149,7 @@ impl Round<'_> {
                 "freeze" => self.freeze().await,
                 "detach" => self.detach().await,
                 "drop" => self.drop_detached().await,
+                "trim" => self.trim().await,
                 "prune" => self.prune().await,
                 _ => Err(Error::end("this version of strata does not know the step")),
             };
@@ -266,6 +267,16 @@ impl Round<'_> {
         while let Some(done) = self.patiently(|| session.drop_detached(relation, timeout)).await? {
             self.sized("dropped", done.partition, done.bytes);
         }
+        Ok(())
+    }
+
+    async fn trim(&mut self) -> Result<()> {
+        let (session, relation, timeout) = (self.session, self.relation, self.settings.lock_timeout_ms);
+        let mut steps = 0;
+        while self.patiently(|| session.trim_rollups(relation, timeout)).await? > 0 {
+            steps += 1;
+        }
+        self.counted("trimmed", steps);
         Ok(())
     }
 

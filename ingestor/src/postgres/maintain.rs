@@ -201,6 +201,13 @@ impl Session {
         self.step(lock_timeout_ms, sql, &[&relation, &partition]).await.map(drop)
     }
 
+    /// Takes one step of the rollups' own retention; returns 0 when done.
+    pub async fn trim_rollups(&self, relation: &str, lock_timeout_ms: u64) -> Result<i64> {
+        let sql = "SELECT strata._trim_rollups($1::text::regclass)::bigint";
+        let rows = self.step(lock_timeout_ms, sql, &[&relation]).await?;
+        Ok(rows.first().and_then(|row| row.get(0)).unwrap_or_default())
+    }
+
     /// Takes batches nobody needs out of the ledger; returns how many, 0 when done.
     pub async fn prune_ledger(&self, relation: &str, lock_timeout_ms: u64) -> Result<i64> {
         let sql = "SELECT strata._prune_ledger($1::text::regclass)";

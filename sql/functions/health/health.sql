@@ -188,6 +188,20 @@ SELECT 'rollup_staleness' AS check_name, r.rollup::text AS object,
             ELSE format('SELECT strata.refresh_rollup(%L);', r.rollup::text) END AS hint
 FROM strata.rollups r
 UNION ALL
+-- only a partition attached by hand can be without
+SELECT 'rollup_storage', r.rollup::text, CASE WHEN u.gaps <> '{}' THEN 'critical' ELSE 'ok' END, nullif(u.gaps::text, '{}'), 'none',
+       format('CALL strata.maintain_partitions(%L);', t.relation::text)
+FROM strata._health_tables t JOIN strata._rollups r ON r.table_id = t.table_id JOIN pg_class c ON c.oid = r.rollup
+CROSS JOIN LATERAL (SELECT strata._uncovered(r) AS gaps) u
+UNION ALL
+-- maintenance runs every now and then: what should have gone a day ago
+SELECT 'rollup_retention', r.rollup::text, CASE WHEN o.due > r.kept_from THEN 'warn' ELSE 'ok' END,
+       CASE WHEN isfinite(r.kept_from) THEN strata._from_axis(t.time_type, t.timezone, r.kept_from)::text END,
+       strata._from_axis(t.time_type, t.timezone, o.due)::text, format('CALL strata.maintain_partitions(%L);', t.relation::text)
+FROM strata._health_tables h JOIN strata._event_tables t ON t.table_id = h.table_id
+JOIN strata._rollups r ON r.table_id = t.table_id AND r.retention IS NOT NULL JOIN pg_class c ON c.oid = r.rollup
+CROSS JOIN LATERAL (SELECT strata._bucket_lower(r, strata._axis_shift(t, h.present, - (r.retention + '1 day'::interval))) AS due) o
+UNION ALL
 SELECT 'dead_letters', t.relation::text, CASE WHEN d.recent > 0 THEN 'warn' ELSE 'ok' END,
        d.recent::text, '0 in the last day',
        format('SELECT reason, count(*) FROM strata.dead_letters WHERE relation = %L::regclass GROUP BY reason;', t.relation::text)
@@ -204,5 +218,5 @@ FROM (
     UNION ALL SELECT * FROM strata._health_retention
     UNION ALL SELECT * FROM strata._health_flow
 ) c;
-COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, dead_letters.';
+COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, rollup_storage, rollup_retention, dead_letters.';
 GRANT SELECT ON strata.health TO PUBLIC;

@@ -42,7 +42,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE strata.maintain_partitions(regclass) IS
-'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
+'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention and of groups past the retention of their rollup, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
 
 -- The steps that could find work now: most tables have nothing to let go of most of the time.
 CREATE FUNCTION strata._maintenance_steps(relation regclass) RETURNS text[]
@@ -63,9 +63,11 @@ DECLARE
         -- sealed under a retention that is no more
         OR EXISTS (SELECT FROM pg_inherits i JOIN pg_constraint k ON k.conrelid = i.inhrelid AND k.conname = 'strata_expired'
                    WHERE i.inhparent = relation);
+    trims boolean := EXISTS (SELECT FROM strata._rollups r WHERE r.table_id = event_table.table_id AND (r.retention IS NOT NULL OR r.kept_from > '-infinity'));
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
-    RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'detach', 'drop'] ELSE '{}' END || ARRAY['prune'];
+    RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'detach', 'drop'] ELSE '{}' END
+        || CASE WHEN trims THEN ARRAY['trim'] ELSE '{}' END || ARRAY['prune'];
 END
 $$;
 COMMENT ON FUNCTION strata._steps_to_take(regclass) IS 'The reading half of _maintenance_steps.';
@@ -124,6 +126,7 @@ BEGIN
                 outcome := 1;
             END LOOP;
         WHEN 'drop' THEN outcome := strata._drop_detached(relation);
+        WHEN 'trim' THEN outcome := strata._trim_rollups(relation);
         WHEN 'prune' THEN outcome := strata._prune_ledger(relation);
     END CASE;
     RETURN outcome;
@@ -184,6 +187,7 @@ BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     PERFORM strata._sync_columns(event_table);
     PERFORM strata._make_partitions(event_table, strata._axis_now(event_table), strata._premade_until(event_table));
+    PERFORM strata._cover_leaves(relation, r) FROM strata._active_rollups(event_table) r;
     PERFORM strata._align_owners(event_table);
     PERFORM strata._create_mark_triggers(event_table, m.partition), strata._mark_leaf(event_table, m.partition)
     FROM strata._without_mark_triggers(relation) m (partition);
@@ -258,8 +262,9 @@ AS $$
     FROM (
         SELECT t.oid FROM strata._tree(relation) t (oid)
         UNION ALL SELECT t.batch_sequence FROM strata._event_tables t WHERE t.relation = _strays.relation
-        UNION ALL SELECT unnest(ARRAY[r.rollup, r.definition, r.storage, r.dirty]) FROM strata._rollups r
-            JOIN strata._event_tables t ON t.table_id = r.table_id WHERE t.relation = _strays.relation
+        UNION ALL SELECT p.part FROM strata._rollups r JOIN strata._event_tables t ON t.table_id = r.table_id
+            CROSS JOIN LATERAL (SELECT unnest(ARRAY[r.rollup, r.definition, r.dirty]) UNION ALL SELECT s.* FROM strata._tree(r.storage) s) p (part)
+            WHERE t.relation = _strays.relation
     ) AS ours (oid)
     JOIN pg_class c ON c.oid = ours.oid
     WHERE c.relowner <> (SELECT p.relowner FROM pg_class p WHERE p.oid = relation)

@@ -49,6 +49,7 @@ BEGIN
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)', relation, partition,
         strata._bound_literal(event_table.time_type, bounds.lower), strata._bound_literal(event_table.time_type, bounds.upper)));
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s DROP CONSTRAINT strata_bounds', partition));
+    PERFORM strata._cover_rollups(event_table, bounds.lower, bounds.upper);
     IF batch IS NOT NULL THEN
         UPDATE strata._batches b SET row_count = extent.row_count, lower_time = extent.lower, upper_time = extent.upper
         WHERE b.table_id = event_table.table_id AND b.batch_id = batch;

@@ -170,6 +170,7 @@ BEGIN
     missing := strata._missing_partitions(event_table, lower, upper);
     FOREACH gap IN ARRAY missing LOOP
         PERFORM strata._create_partition(event_table, pg_catalog.lower(gap), pg_catalog.upper(gap));
+        PERFORM strata._cover_rollups(event_table, pg_catalog.lower(gap), pg_catalog.upper(gap));
     END LOOP;
     RETURN cardinality(missing);
 END

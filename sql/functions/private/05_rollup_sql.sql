@@ -1,6 +1,6 @@
 -- The statements of a rollup, made from its definition view at each use. A group is exact in one of four ways: as stored
 -- plus what pending batches add; recomputed from the rows, where it is dirty; computed from the rows, where the backfill
--- has not come yet (below filled_from); or frozen as stored, below retained_from.
+-- has not come yet (below filled_from); or frozen as stored, below retained_from. Below kept_from there are none.
 
 -- What the statements are put together from, as text.
 CREATE TYPE strata._rollup_parts AS (
@@ -18,6 +18,7 @@ CREATE TYPE strata._rollup_parts AS (
     filled_from text,           -- the place from where on storage is filled, in the type of the time column …
     filled_bucket text,         -- … and of buckets
     frozen_bucket text,         -- the bucket below which groups are frozen
+    kept text,                  -- condition on stored groups s that are shown; NULL where all are
     storage_match text,         -- s and d are the same group
     delta_match text,           -- p and d are
     source_match text,          -- row e belongs to group d
@@ -49,6 +50,7 @@ BEGIN
            strata._time_at(time_type, format(state_row, 'filled_from'), false),
            strata._time_at(bucket_type, format(state_row, 'filled_from'), false),
            strata._time_at(bucket_type, format(state_row, 'retained_from'), false),
+           CASE WHEN strata._begins(rollup) THEN 's.bucket >= ' || strata._time_at(bucket_type, format(state_row, 'kept_from'), false) END,
            's.bucket = d.bucket AND ' || strata._key_match(definition, source, 's', 'd'),
            'p.bucket = d.bucket AND ' || strata._key_match(definition, source, 'p', 'd'),
            format('%s = d.bucket AND %s AND %s >= %s AND %s <= %s', min(d.expression) FILTER (WHERE d.ordinal = 1),
@@ -123,7 +125,8 @@ BEGIN
     arms := ARRAY[
         -- an anti-join with the plain table of marks where they are all there is
         format('SELECT %s, %s FROM %s s WHERE NOT EXISTS (SELECT FROM %s d WHERE %s AND %s)', parts.groups, parts.states, parts.storage,
-            CASE WHEN parts.recomputes THEN format('(%s)', touched) ELSE parts.dirty END, parts.live, parts.storage_match),
+            CASE WHEN parts.recomputes THEN format('(%s)', touched) ELSE parts.dirty END, parts.live, parts.storage_match)
+            || coalesce(' AND ' || parts.kept, ''),
         format('SELECT %s, %s FROM (%s) r', parts.groups, parts.states, strata._recomputed(rollup, parts, touched))];
     IF NOT parts.recomputes THEN
         arms := arms || format('SELECT %1$s, %2$s FROM (SELECT %3$s, %4$s FROM %5$s GROUP BY %6$s) p WHERE NOT EXISTS (SELECT FROM %7$s d WHERE %8$s AND %9$s)',
@@ -142,6 +145,30 @@ END
 $$;
 REVOKE ALL ON FUNCTION strata._view_sql(strata._rollups) FROM PUBLIC;
 COMMENT ON FUNCTION strata._view_sql(strata._rollups) IS 'The query of a rollup''s exact view.';
+
+-- Columns of the view may have been renamed; the definition keeps the names that were given at first.
+CREATE FUNCTION strata._view_name(rollup strata._rollups) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s (%s)', (rollup).rollup, string_agg(quote_ident(coalesce(a.attname, d.column_name)), ', ' ORDER BY d.ordinal))
+    FROM strata._definition_columns((rollup).definition) d
+    LEFT JOIN pg_attribute a ON a.attrelid = (rollup).rollup AND a.attnum = d.ordinal
+$$;
+REVOKE ALL ON FUNCTION strata._view_name(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._view_name(strata._rollups) IS 'A rollup''s view with the names of its columns, as they stand between CREATE OR REPLACE VIEW and AS.';
+
+CREATE FUNCTION strata._named_as_defined(rollup regclass) RETURNS text
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER
+    -- permit: none needed, it only reads names
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s AS q (%s)', r.rollup, string_agg(quote_ident(d.column_name), ', ' ORDER BY d.ordinal))
+    FROM strata._rollups r CROSS JOIN LATERAL strata._definition_columns(r.definition) d
+    WHERE r.rollup = _named_as_defined.rollup
+    GROUP BY r.rollup
+$$;
+COMMENT ON FUNCTION strata._named_as_defined(regclass) IS 'A rollup as a source of rows q whose columns have the names of its definition.';
 
 -- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
 -- decided yet is not drained: when that batch comes, the group must not be folded.
@@ -172,7 +199,9 @@ BEGIN
         format('dirty AS MATERIALIZED (SELECT DISTINCT %s FROM %s d WHERE %s%s)', parts.groups, parts.dirty, parts.live,
             CASE WHEN parts.recomputes THEN format(' UNION SELECT %s FROM %s', parts.aliased_groups, pending_rows) ELSE '' END),
         format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty')),
-        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))', parts.storage, parts.storage_match, parts.delta_match),
+        -- the bounds leave out, when it begins, the partitions of storage that hold no dirty group
+        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND s.bucket >= (SELECT min(bucket) FROM dirty) AND s.bucket <= (SELECT max(bucket) FROM dirty) AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))',
+            parts.storage, parts.storage_match, parts.delta_match),
         format('replaced AS (%s)', format(insertion, 'recomputed',
             (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(rollup.definition) s)))];
     IF NOT parts.recomputes THEN

@@ -164,7 +164,7 @@ BEGIN
     END LOOP;
     UPDATE strata._event_tables t SET retained_from = target WHERE t.table_id = event_table.table_id;
     -- an override may cut through a bucket, which then is not exact any more
-    UPDATE strata._rollups r SET exact_from = strata._bucket_upper(r, target)
+    UPDATE strata._rollups r SET exact_from = greatest(r.exact_from, strata._bucket_upper(r, target))
     WHERE r.table_id = event_table.table_id AND strata._bucket_lower(r, target) < target;
     PERFORM strata._log_retention(event_table, 'frozen', NULL, event_table.retained_from, target);
     RETURN strata._from_axis(event_table.time_type, event_table.timezone, target);

@@ -31,6 +31,8 @@ CREATE FUNCTION strata._forget_rollups(rollup_ids int[]) RETURNS void
 AS $$
 BEGIN
     DELETE FROM strata._rollup_progress x WHERE x.rollup_id = ANY (rollup_ids);
+    -- what was made from them stands by itself
+    UPDATE strata._rollups x SET parent_id = NULL WHERE x.parent_id = ANY (rollup_ids);
     DELETE FROM strata._rollups x WHERE x.rollup_id = ANY (rollup_ids);
 END
 $$;
@@ -86,7 +88,7 @@ AS $$
     UNION ALL
     SELECT c.relowner::regrole, format('DROP %s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass)
     FROM strata._rollups r
-    CROSS JOIN LATERAL (VALUES (1, r.definition, 'v'), (2, r.storage, 'r'), (2, r.dirty, 'r')) part (step, relation, kind)
+    CROSS JOIN LATERAL (VALUES (1, r.definition, 'v'), (2, r.storage, 'p'), (2, r.dirty, 'r')) part (step, relation, kind)
     JOIN pg_class c ON c.oid = part.relation AND c.relkind = part.kind::"char"
     WHERE NOT EXISTS (SELECT FROM pg_class v WHERE v.oid = r.rollup)
       AND (c.relkind = 'v' OR obj_description(c.oid, 'pg_class') LIKE 'pg_strata: %')

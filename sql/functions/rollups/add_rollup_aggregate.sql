@@ -89,7 +89,7 @@ BEGIN
     UPDATE strata._rollup_progress p SET filled_from = 'infinity', writers_below = NULL, view_fills = true WHERE p.rollup_id = entry.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', entry.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(greatest(event_table.retained_from, entry.exact_from)) || '::timestamptz', false)));
-    PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', entry.rollup, strata._view_sql(entry)));
+    PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', strata._view_name(entry), strata._view_sql(entry)));
     PERFORM strata._tell_recomputed(entry);
 END
 $$;

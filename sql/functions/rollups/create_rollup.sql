@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.create_rollup(text, regclass, interval, text[], text[], text, text, interval, boolean) IS
-'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: aggregate calls, with DISTINCT, ORDER BY and FILTER as you like, each written "call AS name". filter: a condition on rows. An aggregate that PostgreSQL can put together from parts exactly (count, sum, avg of whole numbers, numeric and interval, min, max, bool_and, bool_or, every, bit_and, bit_or, bit_xor), strata.first, strata.last, and strata.histogram of constant bounds are folded from new rows only; any other, your own included, and any with DISTINCT or ORDER BY, is recomputed for the groups that new rows touch; a NOTICE says which is which. Blocks writers of source while it fills; with_data false blocks nobody and leaves filling to strata.refresh_rollups, until when the view computes from the rows what is not filled yet. Owned by the owner of source, who must be the caller. Errors: ST005 for an expression it does not take, ST001 not an event table.';
+'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: aggregate calls, with DISTINCT, ORDER BY and FILTER as you like, each written "call AS name". filter: a condition on rows. retention: groups older than that are let go of by maintenance (strata.alter_rollup changes it); NULL keeps them for ever, also when their rows are gone. An aggregate that PostgreSQL can put together from parts exactly (count, sum, avg of whole numbers, numeric and interval, min, max, bool_and, bool_or, every, bit_and, bit_or, bit_xor), strata.first, strata.last, and strata.histogram of constant bounds are folded from new rows only; any other, your own included, and any with DISTINCT or ORDER BY, is recomputed for the groups that new rows touch; a NOTICE says which is which. Blocks writers of source while it fills; with_data false blocks nobody and leaves filling to strata.refresh_rollups, until when the view computes from the rows what is not filled yet. Owned by the owner of source, who must be the caller. Errors: ST005 for an expression it does not take, ST001 not an event table.';
 
 -- The same from the query that people would write.
 CREATE FUNCTION strata.create_rollup(name text, query text, retention interval DEFAULT NULL, with_data boolean DEFAULT true) RETURNS regclass
@@ -70,6 +70,7 @@ BEGIN
     END IF;
     PERFORM strata._require_read_committed('create a rollup');
     PERFORM strata._forget_dropped_relations();
+    PERFORM strata._check_rollup_retention(retention);
     PERFORM strata._check_definition(definition, group_by, aggregates);
     -- The ledger must not be pruned, nor retention go on, while its batches are counted. First the catalog row, then the
     -- table: so does whoever makes partitions.
@@ -85,6 +86,10 @@ BEGIN
     -- a bucket that retention has cut through is not complete
     UPDATE strata._rollups r SET exact_from = strata._bucket_upper(r, event_table.retained_from)
     WHERE r.rollup_id = rollup.rollup_id AND strata._bucket_lower(r, event_table.retained_from) < event_table.retained_from;
+    UPDATE strata._rollups r SET kept_from = strata._trim_target(event_table, r), exact_from = greatest(r.exact_from, strata._trim_target(event_table, r))
+    WHERE r.rollup_id = rollup.rollup_id AND r.retention IS NOT NULL;
+    SELECT r.* INTO rollup FROM strata._rollups r WHERE r.rollup_id = rollup.rollup_id;
+    PERFORM strata._cover_storage(rollup, strata._uncovered(rollup));
     INSERT INTO strata._rollup_progress (rollup_id, filled_from, view_fills) VALUES (rollup.rollup_id, 'infinity', true);
     PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._view_sql(rollup)));
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
@@ -114,9 +119,12 @@ DECLARE
     ordinals text := (SELECT string_agg(d.ordinal::text, ', ') FROM strata._definition_columns(definition) d WHERE d.aggregate IS NULL);
     hashed record;
 BEGIN
-    -- types, modifiers and collations come from the expressions themselves; room on each page keeps updates HOT
-    PERFORM strata._execute_as(owner, format('CREATE TABLE %s WITH (fillfactor = 70) AS SELECT %s, %s FROM %s e GROUP BY %s WITH NO DATA',
-        place.storage, keys, states, source, ordinals));
+    -- Types, modifiers and collations come from the expressions themselves: by way of a table for a moment, since
+    -- CREATE TABLE AS makes none that is partitioned.
+    PERFORM strata._execute_as(owner, format('CREATE TABLE %s AS SELECT %s, %s FROM %s e GROUP BY %s WITH NO DATA',
+        place.dirty, keys, states, source, ordinals));
+    PERFORM strata._execute_as(owner, format('CREATE TABLE %s (LIKE %s) PARTITION BY RANGE (bucket)', place.storage, place.dirty));
+    PERFORM strata._execute_as(owner, format('DROP TABLE %s', place.dirty));
     PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN bucket SET NOT NULL', place.storage));
     PERFORM strata._execute_as(owner, format('CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT', place.storage, strata._conflict_target(definition)));
     FOR hashed IN

@@ -25,6 +25,7 @@ BEGIN
     IF entry.suspended_at IS NOT NULL THEN
         RETURN strata._resume_rollup(strata._authorize(source, 'OWNER'), rollup);
     END IF;
+    PERFORM strata._cover_leaves(source, entry);
     folded := strata._fill_rollup(entry);
     -- the view is right as it is: no reader is waited for who may be waiting to write
     PERFORM strata._finish_view(entry);
@@ -66,7 +67,7 @@ CREATE FUNCTION strata._set_final_view(rollup strata._rollups) RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM strata._execute_as(strata._owner(rollup.rollup), format('CREATE OR REPLACE VIEW %s AS %s', rollup.rollup, strata._view_sql(rollup)));
+    PERFORM strata._execute_as(strata._owner(rollup.rollup), format('CREATE OR REPLACE VIEW %s AS %s', strata._view_name(rollup), strata._view_sql(rollup)));
     UPDATE strata._rollup_progress p SET view_fills = false WHERE p.rollup_id = rollup.rollup_id;
 END
 $$;

@@ -42,6 +42,8 @@ BEGIN
     END IF;
     -- The batch this transaction has open would go into the set while it can still grow.
     PERFORM strata._close_batch(source);
+    -- a group without a partition to go to would be an error
+    PERFORM strata._cover_leaves(source, entry);
     -- The lock comes in a statement of its own, before the snapshot of the fold.
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
     -- whoever suspends it holds that lock too

@@ -33,7 +33,8 @@ BEGIN
         WHEN entry.suspended_at IS NOT NULL THEN 'It is suspended.'
         WHEN strata._is_filling(entry) THEN 'It is not filled yet.'
         WHEN EXISTS (SELECT FROM strata._verify_rollup(strata._authorize(source, 'INGEST'), replacement, NULL, NULL)) THEN 'It differs from its query.'
-        WHEN NOT discard_frozen AND strata._execute_as(owner, format('SELECT EXISTS (SELECT FROM %s WHERE bucket < %s)', old.storage,
+        WHEN NOT discard_frozen AND strata._execute_as(owner, format('SELECT EXISTS (SELECT FROM %s WHERE bucket >= %s AND bucket < %s)', old.storage,
+            strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(old.kept_from) || '::timestamptz', false),
             strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(greatest(event_table.retained_from, entry.exact_from)) || '::timestamptz', false)))::boolean
             THEN format('%s has buckets whose rows are gone, which only it knows; strata.add_rollup_aggregate keeps them, discard_frozen => true lets them go.', rollup)
     END;
@@ -50,6 +51,7 @@ BEGIN
     FOREACH statement IN ARRAY statements LOOP
         PERFORM strata._execute_as(owner, statement);
     END LOOP;
+    UPDATE strata._rollups r SET parent_id = nullif(entry.rollup_id, r.rollup_id) WHERE r.parent_id = old.rollup_id;
     PERFORM strata._lock_views(source, ARRAY[rollup, replacement]);
     PERFORM strata._drop_rollup(strata._authorize(source, 'OWNER'), rollup);
     FOR part IN
@@ -63,7 +65,34 @@ BEGIN
         END IF;
         PERFORM strata._execute_as(owner, format('ALTER %s %s RENAME TO %I', part.kind, part.relation, strata._with_suffix(place.relname, part.suffix, place.relnamespace)));
     END LOOP;
+    PERFORM strata._move_storage_partitions(entry);
     RETURN replacement;
 END
 $$;
 COMMENT ON FUNCTION strata._replace_rollup(regclass, regclass, regclass, boolean) IS 'The writing half of replace_rollup.';
+
+-- A table's partitions are renamed and moved with it by nobody else.
+CREATE FUNCTION strata._move_storage_partitions(rollup strata._rollups) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := strata._owner(rollup.storage);
+    namespace regnamespace := (SELECT c.relnamespace FROM pg_class c WHERE c.oid = rollup.storage);
+    part record;
+BEGIN
+    FOR part IN
+        SELECT l.partition, c.relnamespace, substring(c.relname from '_p[0-9_]*$') AS suffix
+        FROM strata._leaves(rollup.storage) l JOIN pg_class c ON c.oid = l.partition ORDER BY l.lower
+    LOOP
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s RENAME TO %I', part.partition, 'strata_moving_' || part.partition::oid::text));
+        IF part.relnamespace <> namespace THEN
+            PERFORM strata._execute_as(owner, format('ALTER TABLE %s SET SCHEMA %s', part.partition, namespace));
+        END IF;
+        PERFORM strata._execute_as(owner, format('ALTER TABLE %s RENAME TO %I', part.partition,
+            strata._with_suffix((SELECT c.relname FROM pg_class c WHERE c.oid = rollup.storage), coalesce(part.suffix, '_p'), namespace)));
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._move_storage_partitions(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._move_storage_partitions(strata._rollups) IS 'Gives the partitions of a rollup''s storage the schema and the name of their table.';

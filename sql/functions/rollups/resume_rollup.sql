@@ -30,9 +30,10 @@ BEGIN
     SELECT t.retained_from INTO retained FROM strata._event_tables t WHERE t.table_id = entry.table_id;
     UPDATE strata._rollups r
     SET suspended_at = NULL,
-        exact_from = CASE WHEN strata._bucket_lower(r, retained) < retained THEN strata._bucket_upper(r, retained) ELSE r.exact_from END
+        exact_from = CASE WHEN strata._bucket_lower(r, retained) < retained THEN greatest(r.exact_from, strata._bucket_upper(r, retained)) ELSE r.exact_from END
     WHERE r.rollup_id = entry.rollup_id
     RETURNING r.* INTO entry;
+    PERFORM strata._cover_leaves(source, entry);
     folded := strata._fill_rollup(entry);
     PERFORM strata._set_final_view(entry);
     IF entry.exact_from > retained THEN

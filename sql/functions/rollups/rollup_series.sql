@@ -119,10 +119,10 @@ BEGIN
         INTO conditions
         FROM unnest((shape).keys, (shape).key_types) AS k (name, type) WHERE key ? k.name;
     END IF;
-    RETURN format('SELECT %s AS place, jsonb_build_object(%s) AS key, to_jsonb(q) - %L::text[] AS measures FROM %s q WHERE q.bucket >= %s AND q.bucket <= %s%s',
+    RETURN format('SELECT %s AS place, jsonb_build_object(%s) AS key, to_jsonb(q) - %L::text[] AS measures FROM %s WHERE q.bucket >= %s AND q.bucket <= %s%s',
         strata._time_value(bucket_type, 'q.bucket'),
         (SELECT string_agg(format('%L, q.%I', k.name, k.name), ', ') FROM unnest((shape).keys) AS k (name)),
-        'bucket'::text || (shape).keys, (shape).rollup,
+        'bucket'::text || (shape).keys, strata._named_as_defined((shape).rollup),
         strata._time_at(bucket_type, lower, false), strata._time_at(bucket_type, upper, true), conditions);
 END
 $$;

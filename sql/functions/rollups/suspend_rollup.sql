@@ -26,7 +26,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM strata._execute_as(strata._owner(source), format('CREATE OR REPLACE VIEW %s AS SELECT * FROM (%s) v WHERE (SELECT strata._refuse_suspended(%L))',
-        rollup, strata._view_sql(entry), rollup::text));
+        strata._view_name(entry), strata._view_sql(entry), rollup::text));
     UPDATE strata._rollups r SET suspended_at = clock_timestamp() WHERE r.rollup_id = entry.rollup_id;
 END
 $$;

@@ -37,7 +37,7 @@ BEGIN
     INTO keys, key_names
     FROM strata._definition_columns(entry.definition) d WHERE d.aggregate IS NULL AND d.ordinal > 1;
     statement := format(
-        'WITH expected AS MATERIALIZED (SELECT * FROM %1$s q WHERE %2$s), found AS MATERIALIZED (SELECT * FROM %3$s q WHERE %2$s), '
+        'WITH expected AS MATERIALIZED (SELECT * FROM %1$s q WHERE %2$s), found AS MATERIALIZED (SELECT * FROM %3$s WHERE %2$s), '
         'difference AS ('
         'SELECT d.bucket, jsonb_build_object(%4$s) AS key, to_jsonb(d) - %5$L::text[] AS expected, NULL::jsonb AS found '
         'FROM (SELECT * FROM expected EXCEPT ALL SELECT * FROM found) d '
@@ -49,7 +49,7 @@ BEGIN
         entry.definition,
         'bucket >= ' || strata._time_at(bucket_type, quote_literal(coalesce(lower, '-infinity')) || '::timestamptz', false)
             || coalesce(' AND bucket < ' || strata._time_at(bucket_type, quote_literal(upper) || '::timestamptz', false), ''),
-        entry.rollup, keys, 'bucket'::text || coalesce(key_names, '{}'));
+        strata._named_as_defined(entry.rollup), keys, 'bucket'::text || coalesce(key_names, '{}'));
     outcome := strata._execute_as(strata._owner(source), statement)::jsonb;
     RAISE NOTICE 'compared % groups of % with their rows', outcome ->> 'groups', rollup;
     RETURN QUERY SELECT strata._from_axis(event_table.time_type, event_table.timezone, d.bucket), d.key, d.expected, d.found
