@@ -203,7 +203,7 @@ BEGIN
     END IF;
     -- (wall-clock times have no time zone between width and origin)
     IF time_type IN ('timestamp'::regtype, 'date'::regtype) THEN
-        origin := format('(%s)::timestamp AT TIME ZONE ''UTC''', shape.bucket_arguments[3]);
+        origin := '(' || shape.bucket_arguments[3] || ')::timestamp AT TIME ZONE ''UTC''';
     ELSE
         zone := shape.bucket_arguments[3];
         origin := shape.bucket_arguments[4];

@@ -18,17 +18,49 @@ CREATE FUNCTION strata.create_rollup(
 AS $$
 DECLARE
     -- the right is checked before anything is made, and again for the permit that the last step takes
-    event_table pg_catalog.regclass := strata._managed(strata._authorize(source, 'OWNER'));
+    event_table pg_catalog.regclass := strata._managed(strata._authorize(strata._event_source(source), 'OWNER'));
     place strata._rollup_place := strata._rollup_place(name, source, pg_catalog.current_schema());
+    written strata._written_bucket;
 BEGIN
-    EXECUTE strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone);
-    EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', (place).definition, strata._owner(source));
-    RETURN strata._create_rollup(strata._authorize(source, 'OWNER'), place, (place).definition::pg_catalog.regclass,
-        bucket, group_by, aggregates, timezone, retention, with_data);
+    IF source OPERATOR(pg_catalog.<>) event_table THEN
+        EXECUTE strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone);
+        PERFORM strata._compose((place).definition::pg_catalog.regclass, source, group_by, aggregates);
+        written := strata._written_bucket((place).definition::pg_catalog.regclass);
+    ELSE
+        EXECUTE strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone);
+    END IF;
+    EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', (place).definition, strata._owner(event_table));
+    RETURN strata._create_rollup(strata._authorize(event_table, 'OWNER'), place, (place).definition::pg_catalog.regclass,
+        bucket, group_by, aggregates, timezone, retention, with_data, (written).origin, CASE WHEN source OPERATOR(pg_catalog.<>) event_table THEN source END);
 END
 $$;
 COMMENT ON FUNCTION strata.create_rollup(text, regclass, interval, text[], text[], text, text, interval, boolean) IS
-'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of event table source by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: aggregate calls, with DISTINCT, ORDER BY and FILTER as you like, each written "call AS name". filter: a condition on rows. retention: groups older than that are let go of by maintenance (strata.alter_rollup changes it); NULL keeps them for ever, also when their rows are gone. An aggregate that PostgreSQL can put together from parts exactly (count, sum, avg of whole numbers, numeric and interval, min, max, bool_and, bool_or, every, bit_and, bit_or, bit_xor), strata.first, strata.last, and strata.histogram of constant bounds are folded from new rows only; any other, your own included, and any with DISTINCT or ORDER BY, is recomputed for the groups that new rows touch; a NOTICE says which is which. Blocks writers of source while it fills; with_data false blocks nobody and leaves filling to strata.refresh_rollups, until when the view computes from the rows what is not filled yet. Owned by the owner of source, who must be the caller. Errors: ST005 for an expression it does not take, ST001 not an event table.';
+'Creates a rollup: a view named name (in the first schema of search_path unless qualified) that groups the rows of source, an event table, by bucket of its time column in timezone and by group_by (columns, or immutable expressions written "expression AS name"), with the columns bucket, the keys, the aggregates. aggregates: aggregate calls, with DISTINCT, ORDER BY and FILTER as you like, each written "call AS name". filter: a condition on rows. retention: groups older than that are let go of by maintenance (strata.alter_rollup changes it); NULL keeps them for ever, also when their rows are gone. An aggregate that PostgreSQL can put together from parts exactly (count, sum, avg of whole numbers, numeric and interval, min, max, bool_and, bool_or, every, bit_and, bit_or, bit_xor), strata.first, strata.last, and strata.histogram of constant bounds are folded from new rows only; any other, your own included, and any with DISTINCT or ORDER BY, is recomputed for the groups that new rows touch; a NOTICE says which is which. source may be a rollup: keys and filter then use its keys, bucket is made up of whole buckets of it in the same time zone, and aggregates are of its aggregates (sum of count or sum; min, max, bool_and, bool_or, bit_and, bit_or, bit_xor, first, last of themselves) or one of its columns alone, for the same aggregate of the larger group; what is made is a rollup of the event table, exact like any other. Blocks writers of source while it fills; with_data false blocks nobody and leaves filling to strata.refresh_rollups, until when the view computes from the rows what is not filled yet. Owned by the owner of source, who must be the caller. Errors: ST005 for an expression it does not take, ST001 not an event table.';
+
+-- What was written over a rollup becomes what it means over the rows, under the same name.
+CREATE FUNCTION strata._compose(definition regclass, parent regclass, group_by text[], aggregates text[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place text := definition::text;
+    is_temporary boolean := (SELECT c.relpersistence = 't' FROM pg_class c WHERE c.oid = definition);
+    statement text;
+BEGIN
+    IF aggregates IS NOT NULL AND (SELECT count(*) FROM strata._definition_columns(definition)) <> 1 + coalesce(cardinality(group_by), 0) + cardinality(aggregates) THEN
+        PERFORM strata._refuse_expression(array_to_string(group_by || aggregates, ', '), 'Some element holds more than one expression.',
+            'Give every key and every aggregate an element of its own in group_by or aggregates.');
+    END IF;
+    statement := strata._composed_statement(definition, parent,
+        array_fill(NULL::text, ARRAY[1 + coalesce(cardinality(group_by), 0)])
+        || ARRAY(SELECT c.name FROM unnest(aggregates) WITH ORDINALITY a (element, position), strata._repeated_column(parent, a.element) c ORDER BY a.position));
+    EXECUTE format('DROP VIEW %s', place);
+    -- (explain_rollup makes it for a moment)
+    EXECUTE CASE WHEN is_temporary THEN regexp_replace(statement, '^CREATE VIEW', 'CREATE TEMPORARY VIEW') ELSE statement END;
+END
+$$;
+COMMENT ON FUNCTION strata._compose(regclass, regclass, text[], text[]) IS
+'Replaces a definition over a rollup by the same over the rows. Runs as the caller, who owns the definition.';
 
 -- The same from the query that people would write.
 CREATE FUNCTION strata.create_rollup(name text, query text, retention interval DEFAULT NULL, with_data boolean DEFAULT true) RETURNS regclass
@@ -38,13 +70,20 @@ AS $$
 DECLARE
     place strata._rollup_place := strata._rollup_place(name, NULL, pg_catalog.current_schema());
     written strata._written_bucket;
+    source pg_catalog.regclass;
 BEGIN
     EXECUTE pg_catalog.format('CREATE VIEW %s AS %s', (place).definition, pg_catalog.rtrim(query, E'; \n\t'));
-    PERFORM strata._managed(strata._authorize(s.source, 'OWNER')) FROM strata._definition_shape((place).definition::pg_catalog.regclass) s;
+    source := (SELECT s.source FROM strata._definition_shape((place).definition::pg_catalog.regclass) s);
+    PERFORM strata._managed(strata._authorize(strata._event_source(source), 'OWNER'));
+    IF strata._event_source(source) OPERATOR(pg_catalog.<>) source THEN
+        PERFORM strata._compose((place).definition::pg_catalog.regclass, source, NULL, NULL);
+    ELSE
+        source := NULL;
+    END IF;
     written := strata._written_bucket((place).definition::pg_catalog.regclass);
     EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', (place).definition, strata._owner((written).source));
     RETURN strata._create_rollup(strata._authorize((written).source, 'OWNER'), place, (place).definition::pg_catalog.regclass,
-        (written).bucket, (written).keys, (written).aggregates, (written).timezone, retention, with_data, (written).origin);
+        (written).bucket, (written).keys, (written).aggregates, (written).timezone, retention, with_data, (written).origin, source);
 END
 $$;
 COMMENT ON FUNCTION strata.create_rollup(text, text, interval, boolean) IS
@@ -52,7 +91,8 @@ COMMENT ON FUNCTION strata.create_rollup(text, text, interval, boolean) IS
 
 CREATE FUNCTION strata._create_rollup(
     source regclass, place strata._rollup_place, definition regclass, bucket interval,
-    group_by text[], aggregates text[], timezone text, retention interval, with_data boolean, origin timestamptz DEFAULT NULL
+    group_by text[], aggregates text[], timezone text, retention interval, with_data boolean, origin timestamptz DEFAULT NULL,
+    parent regclass DEFAULT NULL
 ) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -80,8 +120,9 @@ BEGIN
         PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
     END IF;
     PERFORM strata._create_storage(place, definition, source, owner);
-    INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, origin, retention)
-    VALUES (event_table.table_id, definition, definition, place.storage::regclass, place.dirty::regclass, bucket, timezone, origin, retention)
+    INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, origin, retention, parent_id)
+    VALUES (event_table.table_id, definition, definition, place.storage::regclass, place.dirty::regclass, bucket, timezone, origin, retention,
+        CASE WHEN parent IS NOT NULL THEN (strata._rollup_of(source, parent)).rollup_id END)
     RETURNING * INTO rollup;
     -- a bucket that retention has cut through is not complete
     UPDATE strata._rollups r SET exact_from = strata._bucket_upper(r, event_table.retained_from)
@@ -104,7 +145,7 @@ BEGIN
     RETURN rollup.rollup;
 END
 $$;
-COMMENT ON FUNCTION strata._create_rollup(regclass, strata._rollup_place, regclass, interval, text[], text[], text, interval, boolean, timestamptz) IS
+COMMENT ON FUNCTION strata._create_rollup(regclass, strata._rollup_place, regclass, interval, text[], text[], text, interval, boolean, timestamptz, regclass) IS
 'The writing half of create_rollup.';
 
 CREATE FUNCTION strata._create_storage(place strata._rollup_place, definition regclass, source regclass, owner regrole) RETURNS void

@@ -7,11 +7,16 @@ CREATE FUNCTION strata.explain_rollup(
     -- no search_path: the caller's expressions are parsed in the caller's
 AS $$
 DECLARE
-    event_table pg_catalog.regclass := strata._managed(strata._authorize(source, 'OWNER'));
+    event_table pg_catalog.regclass := strata._managed(strata._authorize(strata._event_source(source), 'OWNER'));
     place strata._rollup_place := ROW('strata_explained', 'pg_temp.strata_explained', '', '')::strata._rollup_place;
 BEGIN
-    EXECUTE pg_catalog.replace(strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW ');
-    RETURN QUERY SELECT e.* FROM strata._explain_definition(strata._authorize(source, 'OWNER'), 'pg_temp.strata_explained'::pg_catalog.regclass, group_by, aggregates) e;
+    IF source OPERATOR(pg_catalog.<>) event_table THEN
+        EXECUTE pg_catalog.replace(strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW ');
+        PERFORM strata._compose('pg_temp.strata_explained'::pg_catalog.regclass, source, group_by, aggregates);
+    ELSE
+        EXECUTE pg_catalog.replace(strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW ');
+    END IF;
+    RETURN QUERY SELECT e.* FROM strata._explain_definition(strata._authorize(event_table, 'OWNER'), 'pg_temp.strata_explained'::pg_catalog.regclass, group_by, aggregates) e;
     DROP VIEW pg_temp.strata_explained;
 END
 $$;
