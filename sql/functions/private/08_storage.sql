@@ -109,10 +109,13 @@ REVOKE ALL ON FUNCTION strata._create_storage_partition(strata._rollups, interva
 COMMENT ON FUNCTION strata._create_storage_partition(strata._rollups, interval, timestamptz, timestamptz) IS
 'Makes one partition of a rollup''s storage, as its owner.';
 
+-- Measured with 40 refreshes of 40,000 rows over 100,000 skewed keys, each group changed ten times: at 50, 70, 85 and 100
+-- per cent 100, 99, 97 and 89 of 100 updates were HOT, and heap and indexes took 18.2, 14.9, 14.4 and 14.4 MB. A group
+-- that has had its day is never changed again: room left for it is room lost.
 CREATE FUNCTION strata._storage_fillfactor() RETURNS int
     LANGUAGE sql IMMUTABLE
     SET search_path = pg_catalog, pg_temp
-AS $$ SELECT 70 $$;
+AS $$ SELECT 85 $$;
 COMMENT ON FUNCTION strata._storage_fillfactor() IS 'How full pages of storage are filled: the room that is left keeps updates HOT.';
 
 CREATE FUNCTION strata._cover_rollups(event_table strata._event_tables, lower timestamptz, upper timestamptz) RETURNS void
