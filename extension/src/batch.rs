@@ -1,14 +1,14 @@
 //! The batch default and the guard's condition: which batch of the ledger the rows of this transaction belong to.
-//! State is per backend and per transaction; the ledger row is written by a direct heap and index insert, because
-//! single-row transactions pay for it. Never here: what a batch contains.
+//! State is per backend and per transaction. Never here: what a batch contains.
 
 use std::cell::RefCell;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use crate::catalog::{self, EventTable};
+use crate::catalog;
 use crate::errors::raise;
+use crate::ledger::{self, LedgerRow};
 use crate::rights;
 
 /// A batch this transaction has opened and not closed.
@@ -17,10 +17,20 @@ struct OpenBatch {
     id: i64,
     /// The subtransaction that wrote the ledger row: rolling it back takes the batch with it.
     subtransaction: pg_sys::SubTransactionId,
+    row: LedgerRow,
     /// Rows the guard has seen go into the batch, and their event times; rows rolled back to a savepoint included.
     rows: i64,
     lower: i64,
     upper: i64,
+}
+
+impl OpenBatch {
+    /// Puts what is known of the batch into its ledger row. What the guard has not seen is not known.
+    unsafe fn complete(&self) {
+        if self.rows > 0 {
+            unsafe { ledger::write_extent(&self.row, (self.lower, self.upper)) };
+        }
+    }
 }
 
 thread_local! {
@@ -88,7 +98,13 @@ fn batch_extent(
 /// `strata._close_batch(relation regclass) RETURNS void`: rows inserted from here on draw a new batch.
 #[pg_extern(sql = false)]
 fn close_batch(relation: pg_sys::Oid) {
-    OPEN.with_borrow_mut(|open| open.retain(|batch| batch.relation != relation));
+    let closed = OPEN.with_borrow_mut(|open| {
+        open.iter().position(|batch| batch.relation == relation).map(|place| open.swap_remove(place))
+    });
+    if let Some(batch) = closed {
+        // SAFETY: inside the transaction that wrote the ledger row.
+        unsafe { batch.complete() };
+    }
 }
 
 fn open_batch(relation: pg_sys::Oid) -> Option<i64> {
@@ -105,45 +121,20 @@ fn begin_batch(relation: pg_sys::Oid) -> i64 {
         // transaction that snapshots already know of.
         pg_sys::GetTopTransactionId();
         let id = nextval_internal(table.sequence, false);
-        insert_ledger_row(&table, id);
+        let row = ledger::insert_row(table, id);
         let subtransaction = pg_sys::GetCurrentSubTransactionId();
         OPEN.with_borrow_mut(|open| {
-            open.push(OpenBatch { relation, id, subtransaction, rows: 0, lower: i64::MAX, upper: i64::MIN });
+            open.push(OpenBatch {
+                relation,
+                id,
+                subtransaction,
+                row,
+                rows: 0,
+                lower: i64::MAX,
+                upper: i64::MIN,
+            });
         });
         id
-    }
-}
-
-/// Columns of `strata._batches`; `sql/schema/03_ledger.sql` declares them in this order.
-const LEDGER_COLUMNS: usize = 7;
-
-unsafe fn insert_ledger_row(table: &EventTable, id: i64) {
-    unsafe {
-        let ledger = pg_sys::table_open(table.ledger, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
-        let descriptor = (*ledger).rd_att;
-        if usize::try_from((*descriptor).natts).ok() != Some(LEDGER_COLUMNS) {
-            raise(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "the library of pg_strata does not fit the ledger of this database",
-                "The library is of another version than the extension's tables.",
-                "Run: ALTER EXTENSION pg_strata UPDATE;",
-            );
-        }
-        // table_id, batch_id, created_at, row_count, lower_time, upper_time, column_ids
-        let mut values = [
-            pg_sys::Datum::from(table.table_id),
-            pg_sys::Datum::from(id),
-            pg_sys::Datum::from(pg_sys::GetCurrentTimestamp()),
-            pg_sys::Datum::from(0),
-            pg_sys::Datum::from(0),
-            pg_sys::Datum::from(0),
-            pg_sys::Datum::from(0),
-        ];
-        let mut nulls = [false, false, false, true, true, true, true];
-        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::CatalogTupleInsert(ledger, tuple);
-        pg_sys::heap_freetuple(tuple);
-        pg_sys::table_close(ledger, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
     }
 }
 
@@ -191,7 +182,7 @@ fn next_xid() -> i64 {
     unsafe { pg_sys::ReadNextFullTransactionId().value.cast_signed() }
 }
 
-/// Ends open batches, and permits, with their (sub)transactions.
+/// Completes and ends open batches, and ends permits, with their (sub)transactions.
 pub fn register_callbacks() {
     // SAFETY: registered once per backend, from _PG_init; the callbacks never leave the library.
     unsafe {
@@ -202,7 +193,17 @@ pub fn register_callbacks() {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    use pg_sys::XactEvent::{
+        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE,
+        XACT_EVENT_PREPARE,
+    };
+    if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) {
+        // no row comes after this
+        for batch in OPEN.take() {
+            // SAFETY: inside the transaction that wrote the ledger row.
+            unsafe { batch.complete() };
+        }
+    }
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         OPEN.with_borrow_mut(Vec::clear);
         rights::forget_permit();

@@ -28,6 +28,7 @@ mod execute;
 mod extreme;
 mod histogram;
 mod leaf;
+mod ledger;
 mod rights;
 mod shape;
 mod uuid_time;

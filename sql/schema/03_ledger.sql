@@ -6,7 +6,8 @@ CREATE TABLE strata._batches (
     created_at timestamptz NOT NULL,
     -- NULL where the batch came in through the column default and nobody counted
     row_count bigint,
-    -- lowest and highest event time; NULL means not known, which readers take for unbounded
+    -- lowest and highest event time; NULL or infinite outwards means not known, which readers take for unbounded. Never NULL
+    -- in batches of the column default: the native library writes over them in place
     lower_time timestamptz,
     upper_time timestamptz,
     -- identity of the column set the checksums of this batch are computed over

@@ -47,7 +47,7 @@ FROM strata._batches b
 JOIN strata._event_tables t ON t.table_id = b.table_id
 JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.batches IS 'The batch ledger: one row per transaction and event table. rows, lower_time and upper_time are NULL for batches that came in through the column default.';
+COMMENT ON VIEW strata.batches IS 'The batch ledger: one row per transaction and event table. rows is NULL for batches that came in through the column default; lower_time and upper_time are NULL where they are not known, or there are no rows.';
 
 CREATE VIEW strata.batch_origins AS
 SELECT o.batch_id, t.relation, o.stream, o.shard, o.first_sequence, o.last_sequence, o.row_count AS rows

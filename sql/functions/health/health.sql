@@ -76,7 +76,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(min(b.lower_time) < w.window_lower + (t.present - w.window_lower) * 0.1
                  OR max(b.upper_time) > w.window_upper - (w.window_upper - t.present) * 0.1, false) AS near,
            min(b.lower_time) AS lowest, max(b.upper_time) AS highest
-    FROM (SELECT nullif(b.lower_time, 'infinity') AS lower_time, nullif(b.upper_time, '-infinity') AS upper_time FROM strata._batches b
+    FROM (SELECT CASE WHEN isfinite(b.lower_time) THEN b.lower_time END AS lower_time, CASE WHEN isfinite(b.upper_time) THEN b.upper_time END AS upper_time FROM strata._batches b
           WHERE b.table_id = t.table_id AND b.created_at > (now() - '1 day'::interval) ORDER BY b.batch_id DESC LIMIT 1000) b
 ) n;
 COMMENT ON VIEW strata._health_partitions IS 'Checks of the partitions of event tables.';

@@ -14,7 +14,8 @@ SELECT strata.current_batch('events');
 SELECT DISTINCT batch_id FROM events;
 COMMIT;
 INSERT INTO events VALUES (now(), 1, 4);
-SELECT * FROM ledger;
+SELECT l.batch_id, l.rows, l.lower_time = min(e.ts) AS lower, l.upper_time = max(e.ts) AS upper
+FROM ledger l JOIN events e USING (batch_id) GROUP BY l.batch_id, l.rows, l.lower_time, l.upper_time ORDER BY 1;
 
 -- a savepoint that opened the batch takes it with it
 BEGIN;
