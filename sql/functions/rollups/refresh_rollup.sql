@@ -27,6 +27,8 @@ COMMENT ON FUNCTION strata._source(regclass) IS 'The event table of a rollup; ST
 CREATE FUNCTION strata._refresh_rollup(source regclass, rollup regclass, whole boolean DEFAULT true) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    -- compiling a fold takes longer than running it: it is planned for every partition, and runs on few rows
+    SET jit = off
 AS $$
 DECLARE
     entry strata._rollups;
@@ -54,6 +56,9 @@ BEGIN
     fill_from := strata._fill_target(entry, whole);
     progress := strata._decide_horizon(entry);
     SELECT count(*) INTO pending FROM (SELECT FROM strata._pending_batches p WHERE p.rollup_id = entry.rollup_id LIMIT 101) l;
+    IF pending > 0 THEN
+        PERFORM strata._summarize_pending(entry);
+    END IF;
     outcome := strata._fold_as(strata._owner(source), strata._fold_sql(entry, progress.horizon, pending > 100, fill_from))::jsonb;
     PERFORM strata._record_progress(entry, progress, outcome, fill_from);
     PERFORM strata._finish_view(entry);
