@@ -176,9 +176,54 @@ fn partition_bytes(relation: pg_sys::Oid) -> Option<i64> {
     }
 }
 
-/// NULL if the relation was dropped in the meantime.
+/// What `pg_total_relation_size` gives, without the locks that it waits for: who looks at sizes often wants to know why
+/// something hangs. NULL if the relation was dropped in the meantime.
 unsafe fn bytes_of(relation: pg_sys::Oid) -> Option<i64> {
-    unsafe { pgrx::direct_function_call(pg_sys::pg_total_relation_size, &[relation.into_datum()]) }
+    unsafe {
+        let (mut parts, toast) = with_indexes(relation)?;
+        if let Some((toast_parts, _)) = with_indexes(toast) {
+            parts.extend(toast_parts);
+        }
+        Some(parts.into_iter().map(|part| file_bytes(part)).sum())
+    }
+}
+
+/// A relation with its indexes, and its TOAST table.
+unsafe fn with_indexes(relation: pg_sys::Oid) -> Option<(Vec<pg_sys::Oid>, pg_sys::Oid)> {
+    unsafe {
+        let rel = if relation == pg_sys::InvalidOid {
+            return None;
+        } else {
+            pg_sys::RelationIdGetRelation(relation)
+        };
+        if rel.is_null() {
+            return None;
+        }
+        let indexes = pg_sys::RelationGetIndexList(rel);
+        let toast = (*(*rel).rd_rel).reltoastrelid;
+        let parts = std::iter::once(relation)
+            .chain((0..pg_sys::list_length(indexes)).map(|nth| pg_sys::list_nth_oid(indexes, nth)))
+            .collect();
+        pg_sys::list_free(indexes);
+        pg_sys::RelationClose(rel);
+        Some((parts, toast))
+    }
+}
+
+/// The files of all forks and segments, as they are now.
+unsafe fn file_bytes(relation: pg_sys::Oid) -> i64 {
+    let path: Option<String> =
+        unsafe { pgrx::direct_function_call(pg_sys::pg_relation_filepath, &[relation.into_datum()]) };
+    let Some(path) = path else { return 0 };
+    let length = |file: String| std::fs::metadata(file).ok().map(|data| data.len());
+    ["", "_fsm", "_vm", "_init"]
+        .iter()
+        .filter_map(|fork| {
+            let first = length(format!("{path}{fork}"))?;
+            let further = (1..).map_while(|segment| length(format!("{path}{fork}.{segment}")));
+            i64::try_from(further.fold(first, u64::saturating_add)).ok()
+        })
+        .sum()
 }
 
 /// A relation and all below it, unlocked.

@@ -47,6 +47,12 @@ SELECT strata.ensure_partitions('kept', now() + interval '20 days', now() + inte
 SELECT * FROM ahead;
 CALL strata.maintain_partitions('kept');
 SELECT * FROM ahead;
+-- sizes are PostgreSQL's own, with indexes, TOAST and sub-partitions, though no lock is taken for them
+CREATE TABLE sized (ts timestamptz NOT NULL, k int, long text, PRIMARY KEY (k, ts));
+SELECT strata.create_event_table('sized', 'ts', premake => 1, subpartition_by => 'k', subpartitions => 3);
+INSERT INTO sized SELECT now(), n, (SELECT string_agg(md5(n || '-' || i), '') FROM generate_series(1, 200) i) FROM generate_series(1, 50) n;
+SELECT count(*), bool_and(p.bytes = t.bytes) AS the_same, max(p.bytes) > 250000 AS all_of_it FROM strata.partitions p,
+    LATERAL (SELECT sum(pg_total_relation_size(r.relid)) AS bytes FROM pg_partition_tree(p.partition) r) t WHERE p.relation = 'sized'::regclass;
 
 -- dropped between the steps of its maintenance: nothing is left to do, and only who named it hears of it
 CREATE TABLE gone (ts timestamptz NOT NULL, v int);
