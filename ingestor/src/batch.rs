@@ -2,10 +2,12 @@
 //! roots of the leaves, dead letters. Pure. Never: I/O, the database driver, the AWS SDK.
 
 use crate::decode::event_time::TimeType;
+use crate::decode::events::InnerKey;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::stream::{Record, compare_sequence};
 use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use strata_core::merkle::{Hash, sorted_root};
@@ -22,17 +24,45 @@ pub struct Row {
     pub start: u32,
     /// Where they end; the eight before are the batch id.
     pub end: u32,
+    /// Which event of the record it is.
+    pub event: EventNumber,
     /// Event time on the axis, microseconds since 2000-01-01.
     pub time: i64,
     /// Its leaf in the batch checksum.
     pub hash: Hash,
 }
 
-/// A record that is no row.
+/// Which event of its record, counted from 0; `WHOLE` where a record is its event, or is refused as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventNumber(u32);
+
+impl EventNumber {
+    /// The record itself.
+    pub const WHOLE: Self = Self(u32::MAX);
+
+    /// One of several.
+    pub fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number among several.
+    pub fn number(self) -> Option<u32> {
+        (self != Self::WHOLE).then_some(self.0)
+    }
+
+    /// Its place behind the record's sequence number.
+    pub fn sub_sequence(self) -> i32 {
+        i32::try_from(self.number().unwrap_or_default()).unwrap_or(i32::MAX)
+    }
+}
+
+/// A record, or one event of it, that is no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
     /// Index of the record in its chunk.
     pub record: u32,
+    /// Which event of the record.
+    pub event: EventNumber,
     /// What PostgreSQL said, or would have.
     pub sqlstate: Option<String>,
     /// For a person.
@@ -52,8 +82,10 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// Where each is.
     pub rows: Vec<Row>,
-    /// Records that are no rows.
+    /// Events that are no rows, or whole records.
     pub rejects: Vec<Reject>,
+    /// Partition keys inside aggregated records, in the order of records and events.
+    pub keys: Vec<InnerKey>,
     /// The shard ends with this chunk.
     pub ended: bool,
 }
@@ -66,6 +98,20 @@ impl Chunk {
             + payloads
             + self.records.len() * RECORD_OVERHEAD
             + self.rows.len() * size_of::<Row>()
+            + self.rejects.iter().map(|r| size_of::<Reject>() + r.reason.len()).sum::<usize>()
+            + self.keys.len() * size_of::<InnerKey>()
+    }
+
+    /// The partition key an event was put with: its own inside an aggregated record.
+    pub fn partition_key(&self, reject: &Reject) -> Cow<'_, str> {
+        let record = &self.records[reject.record as usize];
+        let place = (reject.record, reject.event.number().unwrap_or_default());
+        let before = self.keys.partition_point(|key| (key.record, key.event) <= place);
+        let inner = before.checked_sub(1).map(|at| &self.keys[at]).filter(|key| key.record == reject.record);
+        match inner.and_then(|key| record.data.get(key.start as usize..key.end as usize)) {
+            Some(key) => String::from_utf8_lossy(key),
+            None => Cow::Borrowed(&record.partition_key),
+        }
     }
 }
 
@@ -219,8 +265,13 @@ impl Batch {
                     continue;
                 };
                 let reason = format!("{reason}: {}", time_type.show(row.time));
-                let reject =
-                    Reject { record: row.record, sqlstate: Some("23514".to_owned()), reason, column: None };
+                let reject = Reject {
+                    record: row.record,
+                    event: row.event,
+                    sqlstate: Some("23514".to_owned()),
+                    reason,
+                    column: None,
+                };
                 refused.push(Refused { chunk: c, reject });
             }
         }

@@ -21,10 +21,18 @@ fn chunk(lease: &Arc<Lease>, first: u64, times: &[i64]) -> Chunk {
         bytes.extend_from_slice(&[0; 8]);
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&number.to_be_bytes());
-        rows.push(Row { record: i, start: i * 16, end: i * 16 + 16, time: *time, hash });
+        rows.push(Row {
+            record: i,
+            start: i * 16,
+            end: i * 16 + 16,
+            event: EventNumber::WHOLE,
+            time: *time,
+            hash,
+        });
         records.push(Record { sequence_number: number.to_string(), ..Record::default() });
     }
-    Chunk { lease: Arc::clone(lease), records, bytes: bytes.into(), rows, rejects: Vec::new(), ended: false }
+    let (bytes, rejects, keys) = (bytes.into(), Vec::new(), Vec::new());
+    Chunk { lease: Arc::clone(lease), records, bytes, rows, rejects, keys, ended: false }
 }
 
 fn batch(chunks: Vec<Chunk>) -> Batch {

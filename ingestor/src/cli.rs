@@ -159,6 +159,12 @@ pub struct Produce {
     /// Bytes of an average record, reached by filling `properties`; 0 for what it comes to
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub record_bytes: usize,
+    /// Events of one record, aggregated as by the Kinesis Producer Library; 0: every event is a record
+    #[arg(long, default_value_t = 0, value_name = "EVENTS")]
+    pub aggregate: usize,
+    /// Compress the payload of every event: none, gzip, zstd or lz4
+    #[arg(long, default_value = "none", value_name = "FORMAT")]
+    pub compression: String,
     /// Calls under way at one time
     #[arg(long, default_value_t = 4)]
     pub connections: usize,

@@ -68,6 +68,7 @@ fn describe(letter: &DeadLetter) -> Value {
         "relation": letter.relation,
         "shard": letter.shard,
         "sequence_number": letter.sequence_number,
+        "sub_sequence": letter.sub_sequence,
         "partition_key": letter.partition_key,
         "created_at": format_timestamptz(letter.created_at),
         "reason": letter.reason,

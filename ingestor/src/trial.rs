@@ -1,10 +1,11 @@
 //! `strata try`: what would become of records. Reads the table's columns and writes nothing. Never: streams.
 
+use crate::batch::{EventNumber, Reject, Row};
 use crate::cli::Try;
 use crate::config::Config;
 use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Bounds, Decoded, Decoder};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::setup_tables;
 use crate::postgres::Database;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use strata_core::encoding::Tag;
 use strata_core::time::format_timestamptz;
 
-/// Prints one JSON object for each record and feed; ends with 3 when one would be a dead letter.
+/// Prints one JSON object for each event of each record and feed; ends with 3 when one would be a dead letter.
 pub async fn run(config: &Config, options: &Try) -> Result<()> {
     // No stream is needed to try a record.
     let mut config = config.clone();
@@ -25,25 +26,29 @@ pub async fn run(config: &Config, options: &Try) -> Result<()> {
     let session = Database::new(&config)?.connect().await?;
     let tables = setup_tables(&session, feeds, &vec![None; feeds.len()]).await?;
     let records = read(options)?;
-    let mut dead = 0;
+    let (mut dead, mut tried, mut what) = (0, 0, "records");
     for table in &tables {
         for feed in &table.feeds {
-            let max = config.batch.record_bytes_max;
-            let mut row_decoder = Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), max);
+            let bounds = Bounds::of(&config.batch);
+            let mut row_decoder = Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), bounds);
             for (number, record) in (1..).zip(&records) {
                 let decoded = row_decoder.decode(std::slice::from_ref(record));
-                let mut answer = describe(&table.plan, &decoded, table.accepted);
-                dead += usize::from(answer.contains_key("dead_letter"));
-                answer.insert("record".to_owned(), json!(number));
-                print(&format!("{}\n", Value::Object(answer)))?;
+                for (event, mut answer) in describe(&table.plan, &decoded, table.accepted) {
+                    tried += 1;
+                    dead += usize::from(answer.contains_key("dead_letter"));
+                    answer.insert("relation".to_owned(), json!(table.plan.relation));
+                    answer.insert("record".to_owned(), json!(number));
+                    if let Some(event) = event.number() {
+                        answer.insert("event".to_owned(), json!(event));
+                        what = "events";
+                    }
+                    print(&format!("{}\n", Value::Object(answer)))?;
+                }
             }
         }
     }
     if dead > 0 {
-        return Err(Error::new(
-            Kind::Check,
-            format!("{dead} of {} records would be dead letters", records.len()),
-        ));
+        return Err(Error::new(Kind::Check, format!("{dead} of {tried} {what} would be dead letters")));
     }
     Ok(())
 }
@@ -69,25 +74,35 @@ fn read(options: &Try) -> Result<Vec<Record>> {
     Ok(data.split(|b| *b == b'\n').filter(|line| !line.is_empty()).map(record).collect())
 }
 
-fn describe(plan: &TablePlan, decoded: &Decoded, accepted: (i64, i64)) -> Map<String, Value> {
-    let mut answer = Map::new();
-    answer.insert("relation".to_owned(), json!(plan.relation));
-    if let Some(reject) = decoded.rejects.first() {
-        let letter = json!({"reason": reject.reason, "sqlstate": reject.sqlstate, "column": reject.column});
-        answer.insert("dead_letter".to_owned(), letter);
-    } else if let Some(row) = decoded.rows.first() {
-        if row.time < accepted.0 || row.time > accepted.1 {
-            let reason =
-                format!("event time is outside the accepted window: {}", plan.time_type.show(row.time));
-            answer.insert(
-                "dead_letter".to_owned(),
-                json!({"reason": reason, "sqlstate": "23514", "column": plan.columns[plan.time].name}),
-            );
-        } else {
-            answer.insert("row".to_owned(), Value::Object(values(plan, &decoded.bytes)));
-        }
+/// What would become of each event, in their order.
+fn describe(
+    plan: &TablePlan,
+    decoded: &Decoded,
+    accepted: (i64, i64),
+) -> Vec<(EventNumber, Map<String, Value>)> {
+    let rejects = decoded.rejects.iter().map(|r| (r.event, rejected(r)));
+    let rows = decoded.rows.iter().map(|r| (r.event, row(plan, r, &decoded.bytes, accepted)));
+    let mut answers: Vec<_> = rejects
+        .chain(rows)
+        .map(|(event, (key, value))| (event, Map::from_iter([(key.to_owned(), value)])))
+        .collect();
+    answers.sort_by_key(|(event, _)| *event);
+    answers
+}
+
+fn rejected(reject: &Reject) -> (&'static str, Value) {
+    let letter = json!({"reason": reject.reason, "sqlstate": reject.sqlstate, "column": reject.column});
+    ("dead_letter", letter)
+}
+
+fn row(plan: &TablePlan, row: &Row, bytes: &[u8], accepted: (i64, i64)) -> (&'static str, Value) {
+    if row.time < accepted.0 || row.time > accepted.1 {
+        let reason = format!("event time is outside the accepted window: {}", plan.time_type.show(row.time));
+        let column = &plan.columns[plan.time].name;
+        return ("dead_letter", json!({"reason": reason, "sqlstate": "23514", "column": column}));
     }
-    answer
+    let bytes = bytes.get(row.start as usize..row.end as usize).unwrap_or_default();
+    ("row", Value::Object(values(plan, bytes)))
 }
 
 /// The columns of an encoded row, as a person reads them.

@@ -37,7 +37,7 @@ CREATE TABLE strata._dead_letters (
     reason text NOT NULL,
     sqlstate text,
     column_name text,
-    -- one LZ4 block of the whole record, and its size before compression
+    -- one LZ4 block of the whole record, and its size before compression; empty for further events of the same record
     payload bytea NOT NULL,
     payload_bytes int NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()

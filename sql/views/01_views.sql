@@ -99,7 +99,7 @@ FROM strata._dead_letters d
 JOIN strata._event_tables t ON t.table_id = d.table_id
 JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.dead_letters IS 'Records that could not become rows: reason, SQLSTATE where there is one, place in the stream, and the whole record as one LZ4 block of payload_bytes bytes (strata dead-letters show).';
+COMMENT ON VIEW strata.dead_letters IS 'Records, and events of records, that could not become rows: reason, SQLSTATE where there is one, place in the stream (sub_sequence: the event''s number in its record), and the whole record as one LZ4 block of payload_bytes bytes (strata dead-letters show). Of several events of one record the first keeps it, the others have payload_bytes 0.';
 
 GRANT SELECT ON strata.event_tables, strata.partitions, strata.batches, strata.batch_origins, strata.rollups, strata.shards,
     strata.dead_letters TO PUBLIC;

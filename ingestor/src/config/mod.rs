@@ -8,6 +8,7 @@ mod secret;
 pub use load::{Overrides, load};
 pub use secret::Secret;
 
+use crate::decode::compression;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -102,6 +103,10 @@ pub struct Batch {
     pub linger_ms: u64,
     /// Largest record taken.
     pub record_bytes_max: usize,
+    /// What a record may decompress to.
+    pub decompressed_bytes_max: usize,
+    /// Events one record may hold.
+    pub record_events_max: u32,
     /// Rows the server may refuse one by one.
     pub refused_rows_max: usize,
 }
@@ -162,6 +167,10 @@ pub struct Feed {
     pub start: String,
     /// Unit of numbers in time columns.
     pub epoch_unit: EpochUnit,
+    /// How payloads are compressed.
+    pub compression: compression::Setting,
+    /// What a payload holds.
+    pub events: Events,
     /// Columns left to their defaults.
     pub skip_columns: Vec<String>,
     /// Column to JSON path.
@@ -178,6 +187,18 @@ pub enum EpochUnit {
     Ms,
     /// Microseconds.
     Us,
+}
+
+/// What a payload holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Events {
+    /// One JSON object.
+    One,
+    /// An array of objects, or one object.
+    Array,
+    /// An object a line.
+    Lines,
 }
 
 /// Where a stream not read before begins.
@@ -217,6 +238,8 @@ impl Config {
             ("batch.rows", self.batch.rows as u64),
             ("batch.bytes", self.batch.bytes as u64),
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
+            ("batch.decompressed_bytes_max", self.batch.decompressed_bytes_max as u64),
+            ("batch.record_events_max", u64::from(self.batch.record_events_max)),
             ("maintain.interval_ms", self.maintain.interval_ms),
             ("maintain.lock_timeout_ms", self.maintain.lock_timeout_ms),
             ("maintain.lock_attempts", u64::from(self.maintain.lock_attempts)),

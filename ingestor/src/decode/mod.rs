@@ -1,15 +1,20 @@
 //! From a stream's record to a row in COPY's binary format, or to the reason why it cannot be one.
 //! Pure: no I/O, no clock. Never: the AWS SDK, the database driver.
 
+pub mod compression;
 pub mod encode;
 pub mod event_time;
+pub mod events;
 pub mod json;
+pub mod kpl;
 pub mod path;
 pub mod plan;
 pub mod scalar;
 
-use crate::batch::{Reject, Row};
+use crate::batch::{EventNumber, Reject, Row};
+use crate::config;
 use crate::decode::encode::Encoder;
+use crate::decode::events::{InnerKey, Wrong, utf8};
 use crate::decode::json::Span;
 use crate::decode::plan::{Mapping, TablePlan};
 use crate::stream::Record;
@@ -42,8 +47,50 @@ pub struct Decoded {
     pub bytes: Vec<u8>,
     /// Where each row is, and what its batch must know of it.
     pub rows: Vec<Row>,
-    /// The records that are no rows.
+    /// The events that are no rows, or whole records.
     pub rejects: Vec<Reject>,
+    /// Partition keys inside aggregated records, in the order of records and events.
+    pub keys: Vec<InnerKey>,
+    /// How many records this is: all, or as many as a chunk may hold.
+    pub records: usize,
+    /// Bytes of the rejects' reasons.
+    reasons: usize,
+}
+
+impl Decoded {
+    /// What it holds in memory beside the rows' bytes.
+    fn beside(&self) -> usize {
+        self.rows.len() * size_of::<Row>()
+            + self.rejects.len() * size_of::<Reject>()
+            + self.reasons
+            + self.keys.len() * size_of::<InnerKey>()
+    }
+}
+
+/// How much a record, and what is made of it, may come to.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// A record as it is read.
+    pub record_bytes: usize,
+    /// What it decompresses to.
+    pub decompressed_bytes: usize,
+    /// Events of one record.
+    pub record_events: u32,
+    /// Rows of one chunk; one record may go beyond.
+    pub chunk_bytes: usize,
+}
+
+impl Bounds {
+    /// As configured. A batch is filled in quarters, so that what goes beyond its bound is less than one of them and
+    /// one record.
+    pub fn of(batch: &config::Batch) -> Self {
+        Self {
+            record_bytes: batch.record_bytes_max,
+            decompressed_bytes: batch.decompressed_bytes_max,
+            record_events: batch.record_events_max,
+            chunk_bytes: batch.bytes / 4,
+        }
+    }
 }
 
 /// Decodes the records of one feed.
@@ -53,73 +100,58 @@ pub struct Decoder {
     hasher: RowHasher,
     encoder: Encoder,
     spans: Vec<Span>,
-    record_bytes_max: usize,
-    /// Bytes an average row has come to, to reserve memory by.
-    row_bytes: usize,
+    bounds: Bounds,
+    /// Bytes the rows of an average record have come to, to reserve memory by.
+    record_bytes: usize,
 }
 
 impl Decoder {
     /// A decoder for one feed of a table.
-    pub fn new(plan: Arc<TablePlan>, mapping: Arc<Mapping>, record_bytes_max: usize) -> Self {
+    pub fn new(plan: Arc<TablePlan>, mapping: Arc<Mapping>, bounds: Bounds) -> Self {
         Self {
             hasher: RowHasher::new(plan.table),
             encoder: Encoder::new(mapping.epoch_unit),
             spans: vec![Span::MISSING; mapping.root.last],
-            record_bytes_max,
-            row_bytes: 256,
+            bounds,
+            record_bytes: 256,
             plan,
             mapping,
         }
     }
 
-    /// Decodes a page of records.
+    /// Decodes a page of records, or as many from its beginning as one chunk may hold.
     pub fn decode(&mut self, records: &[Record]) -> Decoded {
         let columns = i16::try_from(self.plan.columns.len() + 1).unwrap_or(i16::MAX);
         let mut copy = CopyBuffer::new(columns);
         // The writer sends one header for the chunks of a batch.
-        copy.take(records.len() * self.row_bytes);
+        copy.take(records.len().saturating_mul(self.record_bytes).min(self.bounds.chunk_bytes));
         let mut decoded = Decoded { rows: Vec::with_capacity(records.len()), ..Decoded::default() };
-        for (index, record) in records.iter().enumerate() {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            let mark = copy.mark();
-            let start = copy.len();
-            match self.row(&record.data, &mut copy) {
-                Ok(time) => decoded.rows.push(Row {
-                    record: index,
-                    start: u32::try_from(start).unwrap_or(u32::MAX),
-                    end: u32::try_from(copy.len()).unwrap_or(u32::MAX),
-                    time,
-                    hash: self.hasher.finish(),
-                }),
-                Err((fault, column)) => {
-                    copy.rollback(mark);
-                    decoded.rejects.push(Reject {
-                        record: index,
-                        sqlstate: Some(fault.sqlstate.to_owned()),
-                        reason: fault.reason.into_owned(),
-                        column: column.map(|c| self.plan.columns[c].name.clone()),
-                    });
-                }
+        for (index, record) in (0..).zip(records) {
+            if record.data.len() > self.bounds.record_bytes {
+                let (length, max) = (record.data.len(), self.bounds.record_bytes);
+                let reason = format!("record of {length} bytes is over the limit of {max}");
+                self.reject(index, EventNumber::WHOLE, (Fault::new("54000", reason), None), &mut decoded);
+            } else if self.mapping.is_packed(&record.data) {
+                self.unpack(index, record, &mut copy, &mut decoded);
+            } else {
+                self.place(index, EventNumber::WHOLE, &record.data, &mut copy, &mut decoded);
+            }
+            decoded.records += 1;
+            if copy.len() + decoded.beside() > self.bounds.chunk_bytes {
+                break;
             }
         }
         decoded.bytes = copy.take(0);
-        if let Some(bytes) = decoded.bytes.len().checked_div(decoded.rows.len()) {
-            self.row_bytes = bytes + bytes / 16;
+        if let Some(bytes) = decoded.bytes.len().checked_div(decoded.records).filter(|bytes| *bytes > 0) {
+            self.record_bytes = bytes + bytes / 16;
         }
         decoded
     }
 
     /// Appends one row and returns its event time; the hasher holds the row's leaf afterwards.
-    fn row(&mut self, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, (Fault, Option<usize>)> {
+    fn row(&mut self, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, Wrong> {
         let whole = |fault| (fault, None);
-        if data.len() > self.record_bytes_max {
-            let reason =
-                format!("record of {} bytes is over the limit of {}", data.len(), self.record_bytes_max);
-            return Err(whole(Fault::new("54000", reason)));
-        }
-        let text = std::str::from_utf8(data).map_err(|e| {
-            whole(Fault::new("22021", format!("record is not valid UTF-8 after byte {}", e.valid_up_to())))
-        })?;
+        let text = utf8(data).map_err(whole)?;
         json::find(text, &self.mapping.root, &mut self.spans).map_err(|e| {
             let reason = e.to_string();
             let what = if reason.starts_with("not an object") { "record is" } else { "record is not JSON:" };

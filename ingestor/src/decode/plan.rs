@@ -1,9 +1,10 @@
 //! What a table's rows consist of, and where in a record each feed finds them: catalog and configuration brought
 //! together once, at start. Never: queries, records.
 
+use super::compression;
 use super::event_time::TimeType;
 use super::path::{self, Node, Step};
-use crate::config::{EpochUnit, Feed};
+use crate::config::{EpochUnit, Events, Feed};
 use crate::error::{Error, Result};
 use strata_core::encoding::{Tag, tag_of_type};
 
@@ -84,6 +85,10 @@ pub struct Mapping {
     pub paths: Vec<Option<String>>,
     /// Unit of numbers in time columns.
     pub epoch_unit: EpochUnit,
+    /// How payloads are compressed.
+    pub compression: compression::Setting,
+    /// What a payload holds.
+    pub events: Events,
 }
 
 /// The plan of a table and the mapping of each of its feeds.
@@ -180,5 +185,6 @@ fn mapping(columns: &[Column], feed: &Feed) -> Result<Mapping> {
     let (root, found) = Node::build(&paths);
     let mut found = found.into_iter();
     let slots = wanted.iter().map(|path| path.as_ref().and_then(|_| found.next())).collect();
-    Ok(Mapping { root, slots, paths: texts, epoch_unit: feed.epoch_unit })
+    let (epoch_unit, compression, events) = (feed.epoch_unit, feed.compression, feed.events);
+    Ok(Mapping { root, slots, paths: texts, epoch_unit, compression, events })
 }

@@ -2,15 +2,15 @@
 
 use super::plan::{CatalogColumn, CatalogTable, plan};
 use super::*;
-use crate::config::{EpochUnit, Feed};
+use crate::config::{EpochUnit, Events, Feed};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use strata_core::merkle::Hash;
 
 /// Name, type's OID and name, type modifier, NOT NULL.
-type Spec = (&'static str, u32, &'static str, i32, bool);
+pub(super) type Spec = (&'static str, u32, &'static str, i32, bool);
 
-const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
+pub(super) const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
 
 fn catalog(specs: &[Spec]) -> CatalogTable {
     let column = |(i, spec): (usize, &Spec)| CatalogColumn {
@@ -30,23 +30,41 @@ fn catalog(specs: &[Spec]) -> CatalogTable {
     }
 }
 
-fn feed(columns: &[(&str, &str)]) -> Feed {
+pub(super) fn feed(columns: &[(&str, &str)]) -> Feed {
     Feed {
         stream: "s".to_owned(),
         relation: "t".to_owned(),
         start: "TRIM_HORIZON".to_owned(),
         epoch_unit: EpochUnit::Ms,
+        compression: compression::Setting::Auto,
+        events: Events::One,
         skip_columns: Vec::new(),
         columns: columns.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect::<BTreeMap<_, _>>(),
     }
 }
 
-fn decoder(specs: &[Spec], feed: &Feed) -> Decoder {
+pub(super) const BOUNDS: Bounds =
+    Bounds { record_bytes: 1 << 20, decompressed_bytes: 1 << 20, record_events: 1_000, chunk_bytes: 1 << 20 };
+
+pub(super) fn decoder(specs: &[Spec], feed: &Feed) -> Decoder {
     let (plan, mut mappings) = plan(&catalog(specs), &[feed]).unwrap();
-    Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), 1 << 20)
+    Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), BOUNDS)
 }
 
-fn record(data: impl Into<Vec<u8>>) -> Record {
+/// Bytes from hexadecimal digits.
+pub(super) fn unhex(text: &str) -> Vec<u8> {
+    let digit = |d: u8| u8::try_from(char::from(d).to_digit(16).unwrap()).unwrap();
+    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+/// Records that other libraries made.
+pub(super) fn vectors() -> Vec<serde_json::Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/kpl/vectors.json");
+    let mut all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    serde_json::from_value(all["sound"].take()).unwrap()
+}
+
+pub(super) fn record(data: impl Into<Vec<u8>>) -> Record {
     Record { data: data.into(), ..Record::default() }
 }
 

@@ -151,17 +151,28 @@ impl Reader {
         if let Some(last) = page.records.last() {
             self.position = Position::After(last.sequence_number.clone());
         }
-        let decoded = self.decoder.decode(&page.records);
-        let chunk = Chunk {
-            lease: Arc::clone(&self.lease),
-            records: page.records,
-            bytes: decoded.bytes.into(),
-            rows: decoded.rows,
-            rejects: decoded.rejects,
-            ended,
-        };
-        let sent = self.chunks.send(chunk).await;
-        (count, sent.ok().map(|()| bytes as u64))
+        // What decompresses to much goes on in several chunks; no record is split.
+        let mut records = page.records;
+        loop {
+            let decoded = self.decoder.decode(&records);
+            let rest = records.split_off(decoded.records);
+            let chunk = Chunk {
+                lease: Arc::clone(&self.lease),
+                records,
+                bytes: decoded.bytes.into(),
+                rows: decoded.rows,
+                rejects: decoded.rejects,
+                keys: decoded.keys,
+                ended: ended && rest.is_empty(),
+            };
+            if self.chunks.send(chunk).await.is_err() {
+                return (count, None);
+            }
+            if rest.is_empty() {
+                return (count, Some(bytes as u64));
+            }
+            records = rest;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::setup::FeedSetup;
 use super::{Context, Table};
 use crate::batch::Chunk;
 use crate::config::Start;
-use crate::decode::Decoder;
+use crate::decode::{Bounds, Decoder};
 use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::postgres::leases::KnownShard;
@@ -238,12 +238,12 @@ impl Reading {
         let lease = Arc::new(Lease::new(relation, arn, shard, claim.epoch, claim.checkpoint));
         context.leases.add(&lease);
         tracing::info!(stream = self.stream.name, shard, relation, from = ?position, "reading");
-        let max = context.config.batch.record_bytes_max;
+        let bounds = Bounds::of(&context.config.batch);
         let reader = Reader {
             context: Arc::clone(context),
             stream: Arc::clone(&self.stream),
             lease,
-            decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), max),
+            decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds),
             chunks: self.chunks.clone(),
             position,
         };

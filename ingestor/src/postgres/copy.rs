@@ -115,8 +115,10 @@ impl Writer {
 }
 
 fn refusal(batch: &Batch, place: Place, error: &Error) -> Refused {
+    let row = batch.row(place);
     let reject = Reject {
-        record: batch.row(place).record,
+        record: row.record,
+        event: row.event,
         sqlstate: error.code.clone(),
         reason: error.message.clone(),
         column: error.column.clone(),

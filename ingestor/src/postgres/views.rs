@@ -65,6 +65,8 @@ pub struct DeadLetter {
     pub shard: String,
     /// Record.
     pub sequence_number: String,
+    /// Event of the record, where it has several.
+    pub sub_sequence: i32,
     /// Partition key.
     pub partition_key: Option<String>,
     /// When it was set aside, microseconds since 2000-01-01 UTC.
@@ -82,7 +84,7 @@ pub struct DeadLetter {
 }
 
 const DEAD_LETTER: &str = "SELECT dead_letter_id, relation::text, shard, sequence_number, partition_key, created_at, \
-                           reason, sqlstate, column_name::text, payload, payload_bytes FROM strata.dead_letters";
+                           reason, sqlstate, column_name::text, payload, payload_bytes, sub_sequence FROM strata.dead_letters";
 
 impl Session {
     /// All shards this role may see.
@@ -147,11 +149,20 @@ impl Session {
         Ok(rows.iter().map(dead_letter).collect())
     }
 
-    /// One dead letter.
+    /// One dead letter; its payload is that of the record it came from, which the first of them keeps.
     pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
         let sql = format!("{DEAD_LETTER} WHERE dead_letter_id = $1");
         let row = self.client.query_opt(&sql, &[&id]).await.map_err(|e| self.failed(&e))?;
-        Ok(row.as_ref().map(dead_letter))
+        let Some(mut letter) = row.as_ref().map(dead_letter) else { return Ok(None) };
+        if letter.payload_bytes == 0 {
+            let sql = "SELECT w.payload, w.payload_bytes FROM strata.dead_letters d JOIN strata.dead_letters w \
+                           USING (relation, batch_id, stream, shard, sequence_number) \
+                       WHERE d.dead_letter_id = $1 AND w.payload_bytes > 0";
+            if let Some(whole) = self.client.query_opt(sql, &[&id]).await.map_err(|e| self.failed(&e))? {
+                (letter.payload, letter.payload_bytes) = (whole.get(0), whole.get(1));
+            }
+        }
+        Ok(Some(letter))
     }
 }
 
@@ -168,5 +179,6 @@ fn dead_letter(row: &tokio_postgres::Row) -> DeadLetter {
         column: row.get(8),
         payload: row.get(9),
         payload_bytes: row.get(10),
+        sub_sequence: row.get(11),
     }
 }

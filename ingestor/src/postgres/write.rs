@@ -4,7 +4,7 @@
 use super::Session;
 use super::copy::Copied;
 use super::types::Micros;
-use crate::batch::{Advance, Batch, LeafRoot, Place, Refused};
+use crate::batch::{Advance, Batch, LeafRoot, Place, Refused, Reject};
 use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
@@ -108,7 +108,8 @@ impl Writer {
             late.reject.column = Some(self.time_column.clone());
             late
         });
-        let dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
+        let mut dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
+        dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
         self.add_dead_letters(batch, batch_id, &dead).await?;
         self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
         let advances = batch.advances(&places);
@@ -130,16 +131,22 @@ impl Writer {
         let streams: Vec<&str> = dead.iter().map(|d| of(d).lease.stream.as_str()).collect();
         let shards: Vec<&str> = dead.iter().map(|d| of(d).lease.shard.as_str()).collect();
         let numbers: Vec<&str> = dead.iter().map(|d| record(d).sequence_number.as_str()).collect();
-        let subs: Vec<i32> = vec![0; dead.len()];
+        let subs: Vec<i32> = dead.iter().map(|d| d.reject.event.sub_sequence()).collect();
         let keys: Vec<String> =
-            dead.iter().map(|d| record(d).partition_key.replace('\0', "\u{fffd}")).collect();
+            dead.iter().map(|d| of(d).partition_key(&d.reject).replace('\0', "\u{fffd}")).collect();
         let arrivals: Vec<Option<Micros>> = dead.iter().map(|d| record(d).arrived_at.map(Micros)).collect();
-        let reasons: Vec<String> = dead.iter().map(|d| d.reject.reason.replace('\0', "\u{fffd}")).collect();
+        let reasons: Vec<String> = dead.iter().map(|d| reason(&d.reject)).collect();
         let states: Vec<Option<&str>> = dead.iter().map(|d| d.reject.sqlstate.as_deref()).collect();
         let columns: Vec<Option<&str>> = dead.iter().map(|d| d.reject.column.as_deref()).collect();
-        let payloads: Vec<Vec<u8>> = dead.iter().map(|d| payload::compress(&record(d).data)).collect();
-        let sizes: Vec<i32> =
-            dead.iter().map(|d| i32::try_from(record(d).data.len()).unwrap_or(i32::MAX)).collect();
+        // A record of many events that are all no rows is kept once, with the first of them.
+        let first = |i: usize| {
+            let before = i.checked_sub(1).map(|before| (dead[before].chunk, dead[before].reject.record));
+            before != Some((dead[i].chunk, dead[i].reject.record))
+        };
+        let kept: Vec<&[u8]> =
+            dead.iter().enumerate().map(|(i, d)| if first(i) { &record(d).data[..] } else { &[] }).collect();
+        let payloads: Vec<Vec<u8>> = kept.iter().map(|data| payload::compress(data)).collect();
+        let sizes: Vec<i32> = kept.iter().map(|data| i32::try_from(data.len()).unwrap_or(i32::MAX)).collect();
         let sql = "SELECT strata._add_dead_letters($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         self.session
             .client
@@ -242,6 +249,15 @@ impl Writer {
             .await
             .map_err(|e| ours(self.session.failed(&e)).while_doing("moving checkpoints"))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+}
+
+/// The reason, naming the event where the record has several.
+fn reason(reject: &Reject) -> String {
+    let reason = reject.reason.replace('\0', "\u{fffd}");
+    match reject.event.number() {
+        Some(number) => format!("event {number} of the record: {reason}"),
+        None => reason,
     }
 }
 

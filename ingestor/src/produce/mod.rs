@@ -2,6 +2,7 @@
 //! notes what was acknowledged. Never: the database.
 
 mod clickstream;
+mod packing;
 
 use crate::cli::Produce;
 use crate::config::Config;
@@ -10,7 +11,8 @@ use crate::kinesis::{Kinesis, PUT_RECORDS_MAX};
 use crate::print;
 use crate::stop::Backoff;
 use crate::stream::Stream;
-use clickstream::{Clickstream, Event};
+use clickstream::Clickstream;
+use packing::{Entry, Packer};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -44,6 +46,7 @@ struct Putter {
 /// Puts `count` records and prints totals.
 pub async fn produce(config: &Config, options: Produce) -> Result<()> {
     let mut clickstream = Clickstream::new(&options)?;
+    let mut packer = Packer::new(options.aggregate, &options.compression)?;
     if options.dry_run {
         return (0..options.count).try_for_each(|_| {
             let mut data = clickstream.next().data;
@@ -58,7 +61,7 @@ pub async fn produce(config: &Config, options: Produce) -> Result<()> {
     let acked = options.acked.as_deref().map(create).transpose()?;
     let putter = Arc::new(Putter { kinesis, stream, totals: Totals::default(), acked });
 
-    let (calls, waiting) = mpsc::channel::<Vec<Event>>(options.connections.max(1));
+    let (calls, waiting) = mpsc::channel::<Vec<Entry>>(options.connections.max(1));
     let waiting = Arc::new(Mutex::new(waiting));
     let mut connections: JoinSet<Result<()>> = JoinSet::new();
     for _ in 0..options.connections.max(1) {
@@ -66,14 +69,14 @@ pub async fn produce(config: &Config, options: Produce) -> Result<()> {
         connections.spawn(async move {
             loop {
                 let call = waiting.lock().await.recv().await;
-                let Some(events) = call else { return Ok(()) };
-                putter.put(events).await?;
+                let Some(entries) = call else { return Ok(()) };
+                putter.put(entries).await?;
             }
         });
     }
     drop(waiting);
     let started = Instant::now();
-    generate(&mut clickstream, &options, &calls).await;
+    generate(&mut clickstream, &mut packer, &options, &calls).await?;
     drop(calls);
     while let Some(ended) = connections.join_next().await {
         ended.map_err(|e| Error::end(format!("a connection broke off: {e}")))??;
@@ -88,7 +91,12 @@ fn create(path: &Path) -> Result<Mutex<BufWriter<File>>> {
 }
 
 /// Makes events at the wanted rate and sends them in calls; ends early when nobody takes them any more.
-async fn generate(clickstream: &mut Clickstream, options: &Produce, calls: &mpsc::Sender<Vec<Event>>) {
+async fn generate(
+    clickstream: &mut Clickstream,
+    packer: &mut Packer,
+    options: &Produce,
+    calls: &mpsc::Sender<Vec<Entry>>,
+) -> Result<()> {
     // At low rates a call goes out ten times a second, however few it holds.
     let per_call = match options.rate {
         0 => PUT_RECORDS_MAX,
@@ -97,58 +105,61 @@ async fn generate(clickstream: &mut Clickstream, options: &Produce, calls: &mpsc
     let started = Instant::now();
     let (mut call, mut bytes) = (Vec::with_capacity(per_call), 0);
     for made in 1..=options.count {
-        let event = clickstream.next();
-        bytes += event.data.len();
-        call.push(event);
+        if let Some(entry) = packer.add(clickstream.next(), made == options.count)? {
+            bytes += entry.data.len();
+            call.push(entry);
+        }
         if call.len() < per_call && bytes < CALL_BYTES_MAX && made < options.count {
             continue;
         }
         if calls.send(std::mem::take(&mut call)).await.is_err() {
-            return;
+            return Ok(());
         }
         bytes = 0;
         if let Some(micros) = made.saturating_mul(1_000_000).checked_div(options.rate) {
             tokio::time::sleep_until((started + Duration::from_micros(micros)).into()).await;
         }
     }
+    Ok(())
 }
 
 impl Putter {
-    /// Puts events until every one is acknowledged.
-    async fn put(&self, mut events: Vec<Event>) -> Result<()> {
+    /// Puts records until every one is acknowledged.
+    async fn put(&self, mut left: Vec<Entry>) -> Result<()> {
         let mut backoff = Backoff::default();
-        while !events.is_empty() {
+        while !left.is_empty() {
             let entries: Vec<(String, Vec<u8>)> =
-                events.iter_mut().map(|e| (e.partition_key.clone(), std::mem::take(&mut e.data))).collect();
+                left.iter_mut().map(|e| (e.partition_key.clone(), std::mem::take(&mut e.data))).collect();
             let results = self.kinesis.put(&self.stream, &entries).await;
-            for (event, (_, data)) in events.iter_mut().zip(entries) {
-                event.data = data;
+            for (entry, (_, data)) in left.iter_mut().zip(entries) {
+                entry.data = data;
             }
             match results {
                 Ok(results) => {
                     let failed: Vec<bool> = results.iter().map(Option::is_some).collect();
-                    self.note(events.iter().zip(&failed).filter(|(_, failed)| !**failed).map(|(e, _)| e))
+                    self.note(left.iter().zip(&failed).filter(|(_, failed)| !**failed).map(|(e, _)| e))
                         .await?;
                     let mut failed = failed.into_iter();
-                    events.retain(|_| failed.next().unwrap_or(true));
-                    if events.is_empty() {
+                    left.retain(|_| failed.next().unwrap_or(true));
+                    if left.is_empty() {
                         return Ok(());
                     }
                 }
                 Err(error) if error.kind == Kind::Retry => tracing::debug!(error = %error, "putting failed"),
                 Err(error) => return Err(error),
             }
-            self.totals.retried.fetch_add(events.len() as u64, Relaxed);
+            self.totals.retried.fetch_add(left.len() as u64, Relaxed);
             tokio::time::sleep(backoff.next()).await;
         }
         Ok(())
     }
 
-    async fn note(&self, acknowledged: impl Iterator<Item = &Event>) -> Result<()> {
+    async fn note(&self, acknowledged: impl Iterator<Item = &Entry>) -> Result<()> {
         let mut lines = String::new();
-        for event in acknowledged {
+        let mut bytes = 0;
+        let acknowledged = acknowledged.inspect(|entry| bytes += entry.data.len() as u64);
+        for event in acknowledged.flat_map(|entry| &entry.events) {
             self.totals.acknowledged.fetch_add(1, Relaxed);
-            self.totals.bytes.fetch_add(event.data.len() as u64, Relaxed);
             self.totals.malformed.fetch_add(u64::from(event.id.is_none()), Relaxed);
             self.totals.late.fetch_add(u64::from(event.late), Relaxed);
             if let Some(id) = &event.id {
@@ -156,6 +167,7 @@ impl Putter {
                 lines.push('\n');
             }
         }
+        self.totals.bytes.fetch_add(bytes, Relaxed);
         if let Some(file) = &self.acked {
             let mut file = file.lock().await;
             file.write_all(lines.as_bytes())

@@ -44,6 +44,16 @@ impl Process {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// The most memory it ever had, in MB.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn peak_mb(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors
