@@ -293,3 +293,32 @@ END
 $$;
 REVOKE ALL ON FUNCTION strata._drop_triggers(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._drop_triggers(regclass) IS 'Takes guard, mark triggers and their function off a table and its partitions.';
+
+-- Rows may have come with batch ids that nobody has drawn yet, or whose transaction has not ended. They marked their groups
+-- in the rollups of the time; a rollup filled since counts them, and would count them again when the batch comes.
+CREATE FUNCTION strata._mark_undecided(rollup strata._rollups) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+    SET datestyle = 'ISO'
+AS $$
+DECLARE
+    event_table strata._event_tables := strata._event_table(strata._relation(rollup.table_id));
+    -- what one of the rollups knows to be decided is
+    decided bigint := greatest((SELECT l.horizon FROM strata._ledger_progress l WHERE l.table_id = rollup.table_id),
+        (SELECT max(p.horizon) FROM strata._rollup_progress p JOIN strata._rollups r ON r.rollup_id = p.rollup_id WHERE r.table_id = rollup.table_id));
+BEGIN
+    PERFORM strata._execute_as(strata._owner(rollup.dirty), (
+        SELECT format('INSERT INTO %s SELECT DISTINCT %s, e.batch_id FROM %s e WHERE e.batch_id > %s AND e.%I >= %s%s '
+                'AND NOT e.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) '
+                'AND e.batch_id NOT IN (SELECT batch_id FROM strata._pending_batches WHERE rollup_id = %s)',
+            rollup.dirty, string_agg(d.expression, ', ' ORDER BY d.ordinal), event_table.relation, decided, strata._time_column(event_table.relation),
+            strata._time_at(event_table.time_type, quote_literal(event_table.retained_from) || '::timestamptz', false),
+            coalesce(' AND (' || strata._definition_filter(rollup.definition) || ')', ''), rollup.rollup_id, rollup.rollup_id)
+        FROM strata._definition_columns(rollup.definition) d
+        WHERE d.aggregate IS NULL));
+END
+$$;
+REVOKE ALL ON FUNCTION strata._mark_undecided(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._mark_undecided(strata._rollups) IS
+'Marks, in a rollup about to be filled, the groups of rows whose batch ids are not decided yet.';

@@ -51,6 +51,7 @@ BEGIN
     UPDATE strata._rollup_progress p SET folded = '{}' WHERE p.rollup_id = rollup.rollup_id;
     progress := strata._decide_horizon(rollup);
     -- with no horizon every batch of the ledger is pending, and nothing counts as filled
+    PERFORM strata._mark_undecided(rollup);
     UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity' WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));

@@ -55,6 +55,9 @@ BEGIN
     END IF;
     fill_from := strata._fill_target(entry, whole);
     progress := strata._decide_horizon(entry);
+    IF fill_from IS NOT NULL AND progress.filled_from = 'infinity' THEN
+        PERFORM strata._mark_undecided(entry);
+    END IF;
     SELECT count(*) INTO pending FROM (SELECT FROM strata._pending_batches p WHERE p.rollup_id = entry.rollup_id LIMIT 101) l;
     IF pending > 0 THEN
         PERFORM strata._summarize_pending(entry);
