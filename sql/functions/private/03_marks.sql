@@ -168,6 +168,11 @@ BEGIN
         PERFORM strata._admit_batch_id(TG_ARGV[0]::int, TG_RELID, m.batch_id)
         FROM (SELECT min(coalesce(n.batch_id, 0)) AS batch_id FROM new_rows n UNION SELECT max(n.batch_id) FROM new_rows n) m
         WHERE m.batch_id IS NOT NULL;
+        -- An UPDATE keeps batch ids. A MERGE that inserts before it updates leaves inserted rows where new_rows should hold the
+        -- updated ones (PostgreSQL 15): these are then among the rows of the batches that were changed.
+        IF EXISTS (SELECT n.batch_id FROM new_rows n EXCEPT ALL SELECT o.batch_id FROM old_rows o) THEN
+            source := source || format(' UNION ALL SELECT * FROM %%s WHERE batch_id IN (SELECT o.batch_id FROM old_rows o)', TG_RELID::regclass);
+        END IF;
     END IF;
     FOR statement IN
         SELECT strata._mark_statements(TG_ARGV[0]::int, TG_RELID, source, CASE WHEN TG_OP <> 'INSERT' THEN source END)
