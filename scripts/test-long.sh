@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What make test leaves out: more rounds of the random end-to-end test, and the conformance suite against two other
+# What make test leaves out: more rounds of the random tests of the pipeline and of rollups, and the conformance suite against two other
 # endpoints from npm (node and npm needed, nothing else of them is). ROUNDS sets how many.
 . "$(dirname "$0")/lib.sh"
 "$ROOT/scripts/install.sh"
@@ -9,6 +9,10 @@ failed=0
 for round in $(seq "${ROUNDS:-10}"); do
     title "killed at random, round $round"
     cargo test --release --locked --test exactly_once || failed=1
+done
+for seed in $(seq 50); do
+    title "rollups under random operations, seed $seed"
+    tests/random/run.sh --seed "$seed" --operations 2000 || failed=1
 done
 title "second opinions on Kinesis"
 tests/kinesis/second-opinions.sh || failed=1
