@@ -7,17 +7,17 @@
 #   partman   a table of pg_partman, and a refresh written by hand: upsert of the rows above the highest id seen, which loses
 #             rows where transactions overlap (ids are drawn before they are visible); nothing here overlaps
 #
-# BENCH_ROWS (2 M), BENCH_STEP (40 k), BENCH_USERS (100 k), BENCH_GROUPS (20 M stored groups in the part on growth; 6 M
-# by default, FULL=1 takes all 20), BENCH_SECONDS (15; FULL=1 60) of each sustained rate, BENCH_PARTS (sum ingest growth shared
+# BENCH_ROWS (1 M; FULL=1 2 M), BENCH_STEP (40 k), BENCH_USERS (100 k), BENCH_GROUPS (4 M stored groups in the part on growth,
+# against a tenth of it; FULL=1 20 M), BENCH_SECONDS (15; FULL=1 60) of each sustained rate, BENCH_PARTS (sum ingest growth shared
 # rate) change its size. CPU is the backend's own, from the kernel; WAL from the server. All sides have the same indexes but
 # that ours and partman's have a BRIN index on the batch or id. Autovacuum is off, its work is done and measured by hand.
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 full=${FULL:-}
-rows=${BENCH_ROWS:-2000000}
+rows=${BENCH_ROWS:-$([ -n "$full" ] && echo 2000000 || echo 1000000)}
 step=${BENCH_STEP:-40000}
 users=${BENCH_USERS:-100000}
-groups=${BENCH_GROUPS:-$([ -n "$full" ] && echo 20000000 || echo 6000000)}
+groups=${BENCH_GROUPS:-$([ -n "$full" ] && echo 20000000 || echo 4000000)}
 seconds=${BENCH_SECONDS:-$([ -n "$full" ] && echo 60 || echo 15)}
 parts=${BENCH_PARTS:-sum ingest growth shared rate}
 steps=$((rows / step))
