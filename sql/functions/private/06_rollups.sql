@@ -19,9 +19,10 @@ $$;
 COMMENT ON FUNCTION strata._require_read_committed(text) IS 'Raises 25001 in transactions that keep one snapshot.';
 
 -- Transactions that write and then read wait for the table first and the view second, those that read and then write the
--- other way round: whoever waits for one of these locks while it holds another will some day meet somebody who does the
--- opposite. So only the first is waited for; the rest are tried for a moment, less than deadlock_timeout, and if one is not
--- to be had all are given back, and the next attempt begins with another.
+-- other way round; who writes a partition by its own name and then the table takes these in that order. Whoever waits for one
+-- such lock while it holds another will some day meet somebody who does the opposite. So only the first is waited for; the
+-- rest are tried for a moment, less than deadlock_timeout, and if one is not to be had all are given back, and the next
+-- attempt begins with that one.
 CREATE FUNCTION strata._lock_views(source regclass, rollups regclass[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -31,16 +32,17 @@ DECLARE
     before text := current_setting('lock_timeout');
     patience int := (SELECT s.setting::int FROM pg_settings s WHERE s.name = 'lock_timeout');
     -- (LOCK TABLE of a view would lock all it reads)
-    locks text[] := format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source)
+    locks text[] := ARRAY(SELECT format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', t.relid) FROM strata._tree(source) t (relid))
         || ARRAY(SELECT format('ALTER VIEW %s RESET (security_barrier)', r) FROM unnest(rollups) r);
     moment int := CASE WHEN patience BETWEEN 1 AND 200 THEN patience ELSE 200 END;
+    first int := 0;
     held int;
 BEGIN
-    FOR attempt IN 1 .. 50 LOOP
+    FOR attempt IN 1 .. 100 LOOP
         held := 0;
         BEGIN
             WHILE held < cardinality(locks) LOOP
-                PERFORM strata._execute_as(owner, locks[1 + (attempt - 1 + held) % cardinality(locks)]);
+                PERFORM strata._execute_as(owner, locks[1 + (first + held) % cardinality(locks)]);
                 held := held + 1;
                 PERFORM set_config('lock_timeout', moment || 'ms', true);
             END LOOP;
@@ -50,10 +52,11 @@ BEGIN
             IF held = 0 OR moment = patience THEN
                 RAISE;
             END IF;
+            first := first + held;
         END;
     END LOOP;
     RAISE EXCEPTION USING ERRCODE = '55P03', MESSAGE = format('could not lock %s and its rollups', source),
-        DETAIL = 'Transactions that have read the rollup and go on to write into its source followed one another.',
+        DETAIL = 'Transactions that hold some of them and wait for others followed one another.',
         HINT = 'Try again.';
 END
 $$;

@@ -117,7 +117,7 @@ BEGIN
     event_table := strata._lock_event_table(source);
     IF with_data THEN
         -- A writer that began before the rollup would mark no group of it: wait for it, and hold the next ones back.
-        PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+        PERFORM strata._lock_views(source, '{}');
     END IF;
     PERFORM strata._create_storage(place, definition, source, owner);
     INSERT INTO strata._rollups (table_id, rollup, definition, storage, dirty, bucket, timezone, origin, retention, parent_id)

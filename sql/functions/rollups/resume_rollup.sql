@@ -20,7 +20,7 @@ BEGIN
     PERFORM strata._require_read_committed('resume a rollup');
     PERFORM strata._close_batch(source);
     PERFORM strata._lock_event_table(source);
-    PERFORM strata._execute_as(strata._owner(source), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source));
+    PERFORM strata._lock_views(source, '{}');
     -- somebody may have been before us
     entry := strata._rollup_of(source, rollup);
     IF entry.suspended_at IS NULL THEN
