@@ -80,6 +80,25 @@ impl Error {
         self
     }
 
+    /// What kind of failure is tried again: one of a few, to count by.
+    pub fn retry_kind(&self) -> &'static str {
+        let code = self.code.as_deref().unwrap_or_default();
+        let sqlstate = code.len() == 5 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        match code {
+            _ if self.kind == Kind::Iterator => "expired_iterator",
+            _ if self.connection_lost => "postgres_connection",
+            _ if code.contains("Throughput") || code.contains("Thrott") || code.contains("LimitExceeded") => {
+                "kinesis_throttled"
+            }
+            _ if sqlstate && matches!(&code[..2], "08" | "57" | "58") => "postgres_connection",
+            _ if sqlstate && matches!(&code[..2], "40" | "55") => "postgres_conflict",
+            _ if sqlstate => "postgres_other",
+            "Timeout" | "DispatchFailure" | "ResponseError" => "kinesis_connection",
+            "" => "other",
+            _ => "kinesis_other",
+        }
+    }
+
     /// The code an orchestrator sees.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
@@ -150,6 +169,20 @@ mod tests {
             assert_eq!(kind_of_sqlstate(code), Kind::End, "{code}");
         }
         assert_eq!(kind_of_sqlstate("28P01"), Kind::Usage);
+    }
+
+    #[test]
+    fn retries_are_of_few_kinds() {
+        let kind =
+            |code: &str| Error { code: Some(code.to_owned()), ..Error::new(Kind::Retry, "x") }.retry_kind();
+        assert_eq!(kind("ProvisionedThroughputExceededException"), "kinesis_throttled");
+        assert_eq!(kind("DispatchFailure"), "kinesis_connection");
+        assert_eq!(kind("HTTP 500"), "kinesis_other");
+        assert_eq!(kind("57P01"), "postgres_connection");
+        assert_eq!(kind("40P01"), "postgres_conflict");
+        assert_eq!(kind("53100"), "postgres_other");
+        assert_eq!(Error::new(Kind::Iterator, "x").retry_kind(), "expired_iterator");
+        assert_eq!(Error::new(Kind::Retry, "x").retry_kind(), "other");
     }
 
     #[test]

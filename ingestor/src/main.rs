@@ -8,6 +8,8 @@ mod config;
 mod dead_letters;
 mod decode;
 mod error;
+mod exposition;
+mod http;
 mod ingest;
 mod kinesis;
 mod layout;

@@ -1,14 +1,17 @@
 //! Counters of a running process and the one place from which progress leaves: a line on a terminal, an INFO event
 //! elsewhere. Never: payloads, DSNs.
 
+use crate::error::Error;
+use crate::exposition::{Counters, Durations, Exposition};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
 
 /// Counters; all since the start.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Metrics {
     /// Records read.
     pub records: AtomicU64,
@@ -24,8 +27,63 @@ pub struct Metrics {
     pub retries: AtomicU64,
     /// Batches folded into rollups.
     pub refreshed: AtomicU64,
-    shards: Mutex<HashMap<String, ShardGauge>>,
+    /// Batches by table and what became of them.
+    pub outcomes: Counters,
+    /// Leases by what happened to them.
+    pub leases: Counters,
+    /// Time a batch's COPY took, by table.
+    pub copy: Durations,
+    /// Time its COMMIT took.
+    pub commit: Durations,
+    records_by: Counters,
+    bytes_by: Counters,
+    rows_by: Counters,
+    dead_by: Counters,
+    retries_by: Counters,
+    queues: Mutex<Vec<Queue>>,
+    shards: Mutex<HashMap<ShardName, ShardGauge>>,
+    started: AtomicBool,
+    stopping: AtomicBool,
+    database: AtomicBool,
 }
+
+/// Table, stream and shard.
+pub type ShardName = (String, String, String);
+
+/// How full a queue is, while it is there.
+struct Queue {
+    table: String,
+    name: &'static str,
+    fill: Box<dyn Fn() -> Option<f64> + Send + Sync>,
+}
+
+/// Whether the process does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Streams or tables have not been found yet.
+    Starting,
+    /// It does.
+    Ready,
+    /// The database does not answer.
+    Away,
+    /// It was asked to end.
+    Stopping,
+}
+
+impl Readiness {
+    /// For a person.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Away => "the database does not answer",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// SQLSTATEs told apart for one table: triggers raise what they like.
+const STATES_MAX: usize = 40;
 
 #[derive(Debug)]
 struct ShardGauge {
@@ -57,19 +115,142 @@ const QUIET: Duration = Duration::from_secs(5);
 
 impl Metrics {
     /// A shard was read: it is behind the tip by this.
-    pub fn shard_read(&self, shard: &str, behind_ms: i64) {
+    pub fn shard_read(&self, shard: &ShardName, behind_ms: i64) {
         let behind = Duration::from_millis(u64::try_from(behind_ms).unwrap_or_default());
         let gauge = ShardGauge { behind, seen: Instant::now() };
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         match shards.get_mut(shard) {
             Some(known) => *known = gauge,
-            None => drop(shards.insert(shard.to_owned(), gauge)),
+            None => drop(shards.insert(shard.clone(), gauge)),
         }
     }
 
     /// A shard is no longer read here.
-    pub fn shard_left(&self, shard: &str) {
+    pub fn shard_left(&self, shard: &ShardName) {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+    }
+
+    /// Records came in.
+    pub fn read(&self, (table, stream, _): &ShardName, records: usize, bytes: usize) {
+        Self::add(&self.records, records);
+        Self::add(&self.bytes, bytes);
+        self.records_by.add(&[table, stream], records);
+        self.bytes_by.add(&[table, stream], bytes);
+    }
+
+    /// A batch is in the database.
+    pub fn committed(&self, table: &str, rows: usize, dead_letters: &[Option<String>]) {
+        Self::add(&self.rows, rows);
+        Self::add(&self.batches, 1);
+        Self::add(&self.dead_letters, dead_letters.len());
+        self.rows_by.add(&[table], rows);
+        for state in dead_letters {
+            self.dead_by.add_bounded(table, state.as_deref().unwrap_or("none"), STATES_MAX, 1);
+        }
+    }
+
+    /// Something is to be tried again.
+    pub fn retry(&self, error: &Error) {
+        Self::add(&self.retries, 1);
+        self.retries_by.add(&[error.retry_kind()], 1);
+    }
+
+    /// Watches how full a queue is, for as long as anybody else sends into it.
+    pub fn watch<T: Send + 'static>(&self, table: &str, name: &'static str, queue: &Sender<T>) {
+        let queue = queue.downgrade();
+        #[allow(clippy::cast_precision_loss)]
+        let fill = move || {
+            let queue = queue.upgrade()?;
+            Some(1.0 - queue.capacity() as f64 / queue.max_capacity() as f64)
+        };
+        let watched = Queue { table: table.to_owned(), name, fill: Box::new(fill) };
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
+    }
+
+    /// Streams and tables were found.
+    pub fn started(&self) {
+        self.started.store(true, Relaxed);
+    }
+
+    /// The end was asked for.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// The database does or does not answer.
+    pub fn database_answers(&self, answers: bool) {
+        self.database.store(answers, Relaxed);
+    }
+
+    /// Whether the process does its work.
+    pub fn readiness(&self) -> Readiness {
+        if self.stopping.load(Relaxed) {
+            Readiness::Stopping
+        } else if !self.started.load(Relaxed) {
+            Readiness::Starting
+        } else if self.database.load(Relaxed) {
+            Readiness::Ready
+        } else {
+            Readiness::Away
+        }
+    }
+
+    /// All of it in Prometheus' text format.
+    pub fn expose(&self) -> String {
+        let mut text = Exposition::default();
+        let version = (vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0);
+        text.gauges("strata_build_info", "The version that runs.", &["version"], vec![version]);
+        let ready = u8::from(self.readiness() == Readiness::Ready);
+        text.single("strata_ready", "gauge", "What /readyz answers: 1 is ready.", ready);
+        let answers = u8::from(self.database.load(Relaxed));
+        text.single("strata_postgres_up", "gauge", "Whether the database answered the last probe.", answers);
+        let stream = ["relation", "stream"];
+        text.counters("strata_records_total", "Records read.", &stream, &self.records_by);
+        text.counters("strata_record_bytes_total", "Bytes of the records read.", &stream, &self.bytes_by);
+        text.counters("strata_rows_total", "Rows committed.", &["relation"], &self.rows_by);
+        let outcome = ["relation", "outcome"];
+        text.counters("strata_batches_total", "Attempts to write a batch.", &outcome, &self.outcomes);
+        let reason = ["relation", "sqlstate"];
+        text.counters("strata_dead_letters_total", "Dead letters committed.", &reason, &self.dead_by);
+        text.counters(
+            "strata_retries_total",
+            "Attempts that failed and are repeated.",
+            &["kind"],
+            &self.retries_by,
+        );
+        text.counters("strata_lease_changes_total", "Leases claimed and lost.", &["change"], &self.leases);
+        let refreshed = self.refreshed.load(Relaxed);
+        text.single("strata_refreshed_batches_total", "counter", "Batches folded into rollups.", refreshed);
+        text.durations("strata_copy_seconds", "Time the COPY of a batch took.", "relation", &self.copy);
+        text.durations("strata_commit_seconds", "Time the COMMIT of a batch took.", "relation", &self.commit);
+        self.expose_gauges(&mut text);
+        text.into_text()
+    }
+
+    fn expose_gauges(&self, text: &mut Exposition) {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let fill = |queue: &Queue| Some((vec![queue.table.clone(), queue.name.to_owned()], (queue.fill)()?));
+        let fills = queues.iter().filter_map(fill).collect();
+        let help =
+            "How full a queue is, from 0 to 1; a full one means that what comes after it is the bottleneck.";
+        text.gauges("strata_queue_fill_ratio", help, &["relation", "queue"], fills);
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = ["relation", "stream", "shard"];
+        let of_each = |value: fn(&ShardGauge) -> Duration| {
+            let mut values: Vec<_> = shards
+                .iter()
+                .map(|((table, stream, shard), gauge)| {
+                    (vec![table.clone(), stream.clone(), shard.clone()], value(gauge).as_secs_f64())
+                })
+                .collect();
+            values.sort_by(|a, b| a.0.cmp(&b.0));
+            values
+        };
+        let lag = "How far behind the tip of its shard the last read was.";
+        text.gauges("strata_shard_lag_seconds", lag, &labels, of_each(|gauge| gauge.behind));
+        let age = "Time since a shard was last read; one that grows is not being read.";
+        text.gauges("strata_shard_read_age_seconds", age, &labels, of_each(|gauge| gauge.seen.elapsed()));
+        text.single("strata_shards", "gauge", "Shards being read.", shards.len());
     }
 
     /// Adds to a counter.
@@ -196,13 +377,14 @@ mod tests {
     #[test]
     fn progress_takes_the_slowest_shard() {
         let metrics = Metrics::default();
-        metrics.shard_read("a", 10);
-        metrics.shard_read("b", 2_000);
-        metrics.shard_read("b", 1_000);
+        let shard = |name: &str| ("t".to_owned(), "s".to_owned(), name.to_owned());
+        metrics.shard_read(&shard("a"), 10);
+        metrics.shard_read(&shard("b"), 2_000);
+        metrics.shard_read(&shard("b"), 1_000);
         Metrics::add(&metrics.rows, 500);
         let progress = metrics.progress(100, Duration::from_secs(2));
         assert_eq!((progress.lag_ms, progress.rows_per_second, progress.shards), (1_000, 200, 2));
-        metrics.shard_left("b");
+        metrics.shard_left(&shard("b"));
         assert_eq!(metrics.progress(500, Duration::ZERO).lag_ms, 10);
     }
 

@@ -92,6 +92,7 @@ fn a_wrong_value_says_which() {
     assert!(with("", &[], &bad).unwrap_err().message.contains("rows must be an integer"));
     assert!(from_text("[kinesis]\npage_records = 20000").unwrap_err().message.contains("10000"));
     assert!(from_text("[[feeds]]\nstream='s'\nrelation='r'\nepoch_unit='h'").is_err());
+    assert!(from_text("[http]\nlisten = 'localhost'").unwrap_err().message.contains("127.0.0.1:9464"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::decode::compression;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The annotated default.
@@ -35,6 +36,8 @@ pub struct Config {
     pub refresh: Refresh,
     /// Making of partitions and letting go of them.
     pub maintain: Maintain,
+    /// Metrics and probes.
+    pub http: Http,
     /// Logs.
     pub log: Log,
     /// Ending.
@@ -133,6 +136,30 @@ pub struct Maintain {
     pub lock_attempts: u32,
     /// Bound on one DETACH CONCURRENTLY.
     pub detach_timeout_ms: u64,
+}
+
+/// Metrics and probes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port, empty for none.
+    pub listen: String,
+}
+
+impl Http {
+    /// Where to listen, if anywhere.
+    pub fn address(&self) -> Result<Option<SocketAddr>> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let refused = |_| {
+            Error::usage(format!(
+                "http.listen \"{}\" is not an address and port, as in 127.0.0.1:9464",
+                self.listen
+            ))
+        };
+        self.listen.parse().map(Some).map_err(refused)
+    }
 }
 
 /// Logs.
@@ -275,6 +302,7 @@ impl Config {
                 self.postgres.synchronous_commit
             )));
         }
+        self.http.address()?;
         if !matches!(self.log.format.as_str(), "auto" | "human" | "json") {
             return Err(Error::usage(format!(
                 "log.format \"{}\" is none of auto, human, json",

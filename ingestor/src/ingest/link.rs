@@ -3,7 +3,6 @@
 
 use super::Context;
 use crate::error::{Error, Kind, Result};
-use crate::metrics::Metrics;
 use crate::postgres::{Database, Session};
 use crate::stop::Backoff;
 use std::sync::Arc;
@@ -67,7 +66,7 @@ impl Context {
 
     /// Waits for the next attempt; `false` when asked to stop meanwhile.
     pub(crate) async fn wait(&self, backoff: &mut Backoff, what: &str, error: &Error) -> bool {
-        Metrics::add(&self.metrics.retries, 1);
+        self.metrics.retry(error);
         let delay = backoff.next();
         if backoff.attempts() > 2 {
             tracing::warn!(error = %error, attempt = backoff.attempts(), "{what} failed, trying again");

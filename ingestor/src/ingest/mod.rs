@@ -17,6 +17,7 @@ pub use setup::{TableSetup, setup_tables};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http;
 use crate::kinesis::Kinesis;
 use crate::metrics::{self, Metrics};
 use crate::postgres::Database;
@@ -50,7 +51,7 @@ pub(crate) struct Context {
     /// Held while leases are renewed or claimed anew, so that a renewal never sees an epoch that is being replaced.
     epochs: Mutex<()>,
     fetches: Semaphore,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     stop: Stop,
 }
 
@@ -68,8 +69,11 @@ pub(crate) struct Table {
 /// Carries until stopped, or until caught up.
 pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: Stop) -> Result<()> {
     let started = Instant::now();
+    let metrics = Arc::new(Metrics::default());
+    let _server = http::start(&config.http, &metrics, Database::new(&config)?, &stop).await?;
     let setup = setup(&config, &stop).await?;
     let Some(setup) = setup else { return Ok(()) };
+    metrics.started();
     let context = Arc::new(Context {
         worker: config.worker(),
         kinesis: setup.kinesis,
@@ -78,7 +82,7 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
         leases: renewal::Leases::default(),
         epochs: Mutex::new(()),
         fetches: Semaphore::new(config.kinesis.fetches),
-        metrics: Metrics::default(),
+        metrics: Arc::clone(&metrics),
         stop: stop.clone(),
         options,
         config,
@@ -121,6 +125,8 @@ fn start_table(
     });
     let (chunks, received) = mpsc::channel(1);
     let (batches, to_write) = mpsc::channel(1);
+    context.metrics.watch(&table.plan.relation, "chunks", &chunks);
+    context.metrics.watch(&table.plan.relation, "batches", &batches);
     carriers.spawn(batcher::run(Arc::clone(context), Arc::clone(&table), received, batches));
     carriers.spawn(writer::run(Arc::clone(context), Arc::clone(&table), to_write));
     for feed in setup.feeds {

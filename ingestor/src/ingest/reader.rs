@@ -6,7 +6,7 @@ use crate::batch::Chunk;
 use crate::decode::Decoder;
 use crate::error::{Kind, Result};
 use crate::lease::Lease;
-use crate::metrics::Metrics;
+use crate::metrics::ShardName;
 use crate::stop::Backoff;
 use crate::stream::{Page, Position, Stream, compare_sequence};
 use std::sync::Arc;
@@ -50,7 +50,14 @@ pub struct Reader {
 
 impl Reader {
     /// Reads until the shard, the lease or the process ends.
-    pub async fn run(mut self) -> Result<Why> {
+    pub async fn run(self) -> Result<Why> {
+        let (context, name) = (Arc::clone(&self.context), self.name());
+        let why = self.read().await;
+        context.metrics.shard_left(&name);
+        why
+    }
+
+    async fn read(mut self) -> Result<Why> {
         let context = Arc::clone(&self.context);
         let settings = &context.config.kinesis;
         let mut backoff = Backoff::default();
@@ -103,10 +110,9 @@ impl Reader {
             iterator.clone_from(&page.next);
             let (count, bytes) = self.hand_on(page).await;
             drop(permit);
-            context.metrics.shard_read(&self.gauge(), behind_ms);
+            context.metrics.shard_read(&self.name(), behind_ms);
             let Some(bytes) = bytes else { return Ok(Why::Stopped) };
             if ended {
-                context.metrics.shard_left(&self.gauge());
                 return Ok(Why::Ended);
             }
             if count == 0 && behind_ms == 0 && context.options.until_caught_up {
@@ -120,8 +126,8 @@ impl Reader {
         }
     }
 
-    fn gauge(&self) -> String {
-        format!("{}/{}/{}", self.lease.relation, self.stream.name, self.lease.shard)
+    fn name(&self) -> ShardName {
+        (self.lease.relation.clone(), self.stream.name.clone(), self.lease.shard.clone())
     }
 
     async fn fetch(&self, iterator: &mut Option<String>, limit: u32) -> Result<Page> {
@@ -145,9 +151,7 @@ impl Reader {
         }
         let count = page.records.len() as u64;
         let bytes: usize = page.records.iter().map(|r| r.data.len()).sum();
-        let metrics = &self.context.metrics;
-        Metrics::add(&metrics.records, page.records.len());
-        Metrics::add(&metrics.bytes, bytes);
+        self.context.metrics.read(&self.name(), page.records.len(), bytes);
         if let Some(last) = page.records.last() {
             self.position = Position::After(last.sequence_number.clone());
         }

@@ -89,6 +89,7 @@ async fn lose(
                 context.worker
             )));
         }
+        context.metrics.leases.add(&["lost"], 1);
         tracing::warn!(stream, shard, holder, "lost a lease");
     }
     Ok(())

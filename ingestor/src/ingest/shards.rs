@@ -237,6 +237,7 @@ impl Reading {
         };
         let lease = Arc::new(Lease::new(relation, arn, shard, claim.epoch, claim.checkpoint));
         context.leases.add(&lease);
+        context.metrics.leases.add(&["claimed"], 1);
         tracing::info!(stream = self.stream.name, shard, relation, from = ?position, "reading");
         let bounds = Bounds::of(&context.config.batch);
         let reader = Reader {

@@ -8,12 +8,11 @@ use super::{Context, Table};
 use crate::batch::Batch;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
-use crate::metrics::Metrics;
 use crate::postgres::write::{Outcome, Writer, Written};
 use crate::stop::Backoff;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Writes batches until none comes any more.
@@ -63,7 +62,11 @@ impl Carrier {
             if batch.is_empty() {
                 return Ok(());
             }
-            let error = match self.attempt(batch, layout, &mut uncertain).await {
+            let attempt = self.attempt(batch, layout, &mut uncertain).await;
+            if attempt.is_err() {
+                self.count("failed");
+            }
+            let error = match attempt {
                 Ok(Attempt::Written) => return Ok(()),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Stale(error)) if renewed => {
@@ -125,11 +128,19 @@ impl Carrier {
                     ms = started.elapsed().as_secs_f64() * 1e3,
                     "committed"
                 );
+                self.context.metrics.copy.observe(&self.table.plan.relation, written.copy);
+                self.context.metrics.commit.observe(&self.table.plan.relation, written.commit);
+                self.count("committed");
                 self.account(&written);
                 Ok(Attempt::Written)
             }
-            Outcome::Stale(error) => Ok(Attempt::Stale(error)),
+            Outcome::Stale(error) => {
+                self.count("refused");
+                Ok(Attempt::Stale(error))
+            }
             Outcome::Fenced(shards) => {
+                self.count("fenced");
+                self.context.metrics.leases.add(&["fenced"], shards.len());
                 for (stream, shard) in shards {
                     tracing::warn!(
                         stream,
@@ -180,21 +191,26 @@ impl Carrier {
         }
         if happened {
             tracing::info!(relation = self.table.plan.relation, "a commit whose answer was lost did happen");
+            self.count("found_committed");
             self.account(&Written {
                 batch_id: 0,
                 rows: batch.rows(),
                 dead_letters: batch.rejected().map(|r| r.reject.sqlstate).collect(),
                 advances: batch.advances(&[]),
+                copy: Duration::ZERO,
+                commit: Duration::ZERO,
             });
         }
         Ok(happened)
     }
 
+    fn count(&self, outcome: &str) {
+        self.context.metrics.outcomes.add(&[&self.table.plan.relation, outcome], 1);
+    }
+
     fn account(&self, written: &Written) {
         let (context, table) = (&self.context, &self.table);
-        Metrics::add(&context.metrics.rows, written.rows);
-        Metrics::add(&context.metrics.batches, 1);
-        Metrics::add(&context.metrics.dead_letters, written.dead_letters.len());
+        context.metrics.committed(&table.plan.relation, written.rows, &written.dead_letters);
         for advance in &written.advances {
             advance.lease.advance(advance.last.as_deref(), advance.ended);
             if advance.ended {

@@ -10,6 +10,7 @@ use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::payload;
+use std::time::{Duration, Instant};
 use tokio_postgres::Statement;
 
 /// What became of a batch.
@@ -34,6 +35,10 @@ pub struct Written {
     pub dead_letters: Vec<Option<String>>,
     /// Checkpoints moved to.
     pub advances: Vec<Advance>,
+    /// What COPY took.
+    pub copy: Duration,
+    /// What COMMIT took.
+    pub commit: Duration,
 }
 
 /// Statements of one table, prepared once per session.
@@ -99,10 +104,12 @@ impl Writer {
         batch.stamp(batch_id);
         batch.arrange(layout, self.time_type);
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
+        let began = Instant::now();
         let (places, refused) = match self.copy_rows(batch, arranged.places.clone()).await? {
             Copied::Rows(places, refused) => (places, refused),
             Copied::TooManyRefused(error) => return Ok(Outcome::Stale(error)),
         };
+        let copy = began.elapsed();
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
         let unplaced = arranged.unplaced.iter().cloned().map(|mut late| {
             late.reject.column = Some(self.time_column.clone());
@@ -117,9 +124,12 @@ impl Writer {
         if !fenced.is_empty() {
             return Ok(Outcome::Fenced(fenced));
         }
+        let began = Instant::now();
         self.session.run("COMMIT").await?;
+        let commit = began.elapsed();
         let dead_letters = dead.into_iter().map(|d| d.reject.sqlstate).collect();
-        Ok(Outcome::Committed(Written { batch_id, rows: places.len(), dead_letters, advances }))
+        let rows = places.len();
+        Ok(Outcome::Committed(Written { batch_id, rows, dead_letters, advances, copy, commit }))
     }
 
     async fn add_dead_letters(&self, batch: &Batch, batch_id: i64, dead: &[Refused]) -> Result<()> {
