@@ -22,7 +22,11 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
+    PERFORM strata._lock_event_table(source);
     entry := strata._rollup_of(source, rollup);
+    -- No refresh in between: it would look for states that are not there. Before the definition is replaced, which a refresh
+    -- reads while it holds this lock.
+    PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
     IF entry.suspended_at IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('rollup %s is suspended', rollup),
             HINT = format('Run: SELECT strata.resume_rollup(%L);', rollup::text);
@@ -30,7 +34,7 @@ BEGIN
     RETURN ROW(entry.rollup::text, entry.definition::text, entry.storage::text, entry.dirty::text)::strata._rollup_place;
 END
 $$;
-COMMENT ON FUNCTION strata._place_of(regclass, regclass) IS 'The relations of a rollup that is kept up.';
+COMMENT ON FUNCTION strata._place_of(regclass, regclass) IS 'The relations of a rollup that is kept up, with its refreshes held back.';
 
 -- A view takes new columns at its end.
 CREATE FUNCTION strata._widened_definition(definition regclass, aggregate text) RETURNS text
@@ -73,8 +77,6 @@ BEGIN
         ARRAY(SELECT d.column_name FROM strata._definition_columns(entry.definition) d WHERE d.aggregate IS NULL AND d.ordinal > 1 ORDER BY d.ordinal),
         ARRAY(SELECT d.column_name FROM strata._definition_columns(entry.definition) d WHERE d.aggregate IS NOT NULL
               AND d.ordinal <= columns ORDER BY d.ordinal) || aggregate);
-    -- no refresh in between: it would look for states that are not there
-    PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
     FOR statement IN
         SELECT format('ALTER TABLE %s ADD COLUMN %I %s%s', entry.storage, s.state, s.state_type,
             (SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM strata._definition_columns(entry.definition) d
