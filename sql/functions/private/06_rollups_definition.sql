@@ -78,6 +78,32 @@ $$;
 COMMENT ON FUNCTION strata._definition_statement(strata._rollup_place, regclass, interval, text[], text[], text, text) IS
 'The CREATE VIEW of a rollup''s definition.';
 
+CREATE FUNCTION strata._parse_definition(statement text, source regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    -- no search_path: the caller's expressions are parsed in the caller's
+AS $$
+DECLARE
+    message pg_catalog.text;
+BEGIN
+    EXECUTE statement;
+EXCEPTION WHEN undefined_column THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+    RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = message, DETAIL = strata._columns_there_are(source),
+        HINT = 'Write columns as in a query over it, those with capitals or odd characters in double quotes: ARRAY[''user_id'', ''"Kind" AS kind''].';
+END
+$$;
+COMMENT ON FUNCTION strata._parse_definition(text, regclass) IS
+'Runs the CREATE VIEW of a definition as the caller; says which columns there are where it names one that is not there (42703).';
+
+CREATE FUNCTION strata._columns_there_are(relation regclass) RETURNS text
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s has the columns %s.', relation, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum))
+    FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'batch_id'
+$$;
+COMMENT ON FUNCTION strata._columns_there_are(regclass) IS 'A sentence that names the columns of a relation.';
+
 CREATE FUNCTION strata._refuse_expression(piece text, detail text, hint text) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp

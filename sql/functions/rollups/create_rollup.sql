@@ -23,11 +23,11 @@ DECLARE
     written strata._written_bucket;
 BEGIN
     IF source OPERATOR(pg_catalog.<>) event_table THEN
-        EXECUTE strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone);
+        PERFORM strata._parse_definition(strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone), source);
         PERFORM strata._compose((place).definition::pg_catalog.regclass, source, group_by, aggregates);
         written := strata._written_bucket((place).definition::pg_catalog.regclass);
     ELSE
-        EXECUTE strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone);
+        PERFORM strata._parse_definition(strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone), source);
     END IF;
     EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', (place).definition, strata._owner(event_table));
     RETURN strata._create_rollup(strata._authorize(event_table, 'OWNER'), place, (place).definition::pg_catalog.regclass,

@@ -11,10 +11,10 @@ DECLARE
     place strata._rollup_place := ROW('strata_explained', 'pg_temp.strata_explained', '', '')::strata._rollup_place;
 BEGIN
     IF source OPERATOR(pg_catalog.<>) event_table THEN
-        EXECUTE pg_catalog.replace(strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW ');
+        PERFORM strata._parse_definition(pg_catalog.replace(strata._nested_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW '), source);
         PERFORM strata._compose('pg_temp.strata_explained'::pg_catalog.regclass, source, group_by, aggregates);
     ELSE
-        EXECUTE pg_catalog.replace(strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW ');
+        PERFORM strata._parse_definition(pg_catalog.replace(strata._definition_statement(place, source, bucket, group_by, aggregates, filter, timezone), 'CREATE VIEW pg_temp.', 'CREATE TEMPORARY VIEW '), source);
     END IF;
     RETURN QUERY SELECT e.* FROM strata._explain_definition(strata._authorize(event_table, 'OWNER'), 'pg_temp.strata_explained'::pg_catalog.regclass, group_by, aggregates) e;
     DROP VIEW pg_temp.strata_explained;
