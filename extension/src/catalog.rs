@@ -149,6 +149,14 @@ pub unsafe fn may_insert(relation: pg_sys::Oid, user: pg_sys::Oid) -> bool {
     }
 }
 
+/// Whether a role may read the whole of a relation.
+pub unsafe fn may_select(relation: pg_sys::Oid, user: pg_sys::Oid) -> bool {
+    unsafe {
+        pg_sys::pg_class_aclcheck(relation, user, pg_sys::ACL_SELECT as pg_sys::AclMode)
+            == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
 /// The owner of a relation; none if it is gone.
 pub unsafe fn owner_of(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
     unsafe {

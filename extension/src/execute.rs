@@ -52,6 +52,13 @@ pub extern "C" fn pg_finfo_strata_fold_as() -> &'static pg_sys::Pg_finfo_record 
     &RECORD
 }
 
+/// Version-1 calling convention marker of [`strata_read_as`].
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_strata_read_as() -> &'static pg_sys::Pg_finfo_record {
+    const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
 /// `strata._execute_as(role regrole, statement text) RETURNS text`: runs one statement with the rights of `role`, in
 /// a security-restricted context, and returns the first column of its first row.
 ///
@@ -70,6 +77,16 @@ pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallIn
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_fold_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     unsafe { run_as(fcinfo, execute_planned_after_snapshot) }
+}
+
+/// `strata._read_as(role regrole, statement text) RETURNS text`: like `_execute_as`, for a query under the snapshot of the
+/// statement that calls it.
+///
+/// # Safety
+/// Called by PostgreSQL's function manager with two arguments that are not null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn strata_read_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    unsafe { run_as(fcinfo, execute_under_active_snapshot) }
 }
 
 unsafe fn run_as(fcinfo: pg_sys::FunctionCallInfo, execute: unsafe fn(*const c_char)) -> pg_sys::Datum {
@@ -108,6 +125,12 @@ unsafe fn run_as(fcinfo: pg_sys::FunctionCallInfo, execute: unsafe fn(*const c_c
 unsafe fn execute(statement: *const c_char) {
     unsafe {
         SPI_execute(statement, false, 0);
+    }
+}
+
+unsafe fn execute_under_active_snapshot(statement: *const c_char) {
+    unsafe {
+        SPI_execute(statement, true, 0);
     }
 }
 

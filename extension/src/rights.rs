@@ -15,6 +15,7 @@ enum Privilege {
     Owner,
     Ingest,
     Insert,
+    Select,
 }
 
 thread_local! {
@@ -39,10 +40,17 @@ fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
                 "It takes the INSERT privilege on the table.",
                 "Its owner can run: GRANT INSERT ON <table> TO <role>;",
             ),
+            Privilege::Select => (
+                "It takes the SELECT privilege on the rollup.",
+                "Its owner can run: GRANT SELECT ON <rollup> TO <role>;",
+            ),
         };
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for event table \"{name}\""),
+            match privilege {
+                Privilege::Select => format!("permission denied for rollup \"{name}\""),
+                _ => format!("permission denied for event table \"{name}\""),
+            },
             detail,
             hint,
         );
@@ -80,11 +88,12 @@ fn parse(privilege: &str) -> Privilege {
         "OWNER" => Privilege::Owner,
         "INGEST" => Privilege::Ingest,
         "INSERT" => Privilege::Insert,
+        "SELECT" => Privilege::Select,
         other => raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("unknown privilege \"{other}\""),
             "",
-            "Privileges are OWNER, INGEST and INSERT.",
+            "Privileges are OWNER, INGEST, INSERT and SELECT.",
         ),
     }
 }
@@ -93,6 +102,9 @@ fn has_right(relation: pg_sys::Oid, privilege: Privilege) -> bool {
     // SAFETY: catalog look-ups by OID on the backend's main thread, inside a transaction.
     unsafe {
         let user = pg_sys::GetUserId();
+        if privilege == Privilege::Select {
+            return catalog::may_select(relation, user);
+        }
         let Some(owner) = catalog::owner_of(relation) else { return false };
         pg_sys::has_privs_of_role(user, owner)
             || (privilege != Privilege::Owner && catalog::is_ingest_granted(relation, user))

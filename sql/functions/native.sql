@@ -59,6 +59,13 @@ REVOKE ALL ON FUNCTION strata._fold_as(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._fold_as(regrole, text) IS
 'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of.';
 
+CREATE FUNCTION strata._read_as(role regrole, statement text) RETURNS text
+    LANGUAGE C STABLE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'strata_read_as';
+REVOKE ALL ON FUNCTION strata._read_as(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._read_as(regrole, text) IS
+'Like _execute_as, for a query under the snapshot of the statement that calls it.';
+
 CREATE FUNCTION strata._definition_columns(
     definition regclass,
     OUT ordinal int, OUT column_name text, OUT type_oid oid, OUT type_modifier int, OUT expression text,
@@ -150,7 +157,7 @@ CREATE FUNCTION strata._authorize(relation regclass, privilege text) RETURNS reg
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'authorize_wrapper';
 COMMENT ON FUNCTION strata._authorize(regclass, text) IS
-'Checks the calling role''s right on an event table (OWNER, INGEST or INSERT; 42501 without) and leaves a permit that the next _authorized() of the same relation and privilege takes. A SECURITY DEFINER function cannot see its caller; this is how it knows.';
+'Checks the calling role''s right on an event table (OWNER, INGEST or INSERT) or a rollup (SELECT; 42501 without) and leaves a permit that the next _authorized() of the same relation and privilege takes. A SECURITY DEFINER function cannot see its caller; this is how it knows.';
 
 CREATE FUNCTION strata._authorized(relation regclass, privilege text) RETURNS void
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

@@ -19,7 +19,9 @@ CREATE TABLE strata._rollups (
     -- what lies below has been let go of by the rollup's own retention: nothing of it is shown; it only moves forward
     kept_from timestamptz NOT NULL DEFAULT '-infinity',
     -- the rollup whose definition this one was composed from
-    parent_id int
+    parent_id int,
+    -- keys beside the bucket: the columns of the view that follow it
+    key_count int
 );
 CREATE INDEX ON strata._rollups (table_id);
 

@@ -15,6 +15,11 @@ BEGIN
     IF wrong > 0 OR compared = 0 THEN
         RAISE EXCEPTION '% of % groups of % differ', wrong, compared, rollup;
     END IF;
+    EXECUTE format('SELECT count(*) FROM ((SELECT * FROM %1$s EXCEPT ALL SELECT * FROM strata.rollup_lookup(NULL::%1$s, ''{}'')) '
+        'UNION ALL (SELECT * FROM strata.rollup_lookup(NULL::%1$s, ''{}'') EXCEPT ALL SELECT * FROM %1$s)) d', rollup) INTO wrong;
+    IF wrong > 0 THEN
+        RAISE EXCEPTION '% groups of % differ when looked up', wrong, rollup;
+    END IF;
 END
 $$;
 CREATE PROCEDURE pg_temp.work_on(n int) LANGUAGE plpgsql AS $$
@@ -68,6 +73,7 @@ SELECT pg_temp.expect('announcements', (SELECT count(*) = 2 FROM strata._detache
 SELECT pg_temp.expect('seals', (SELECT count(*) = 6 FROM strata.partitions WHERE state = 'sealed'));
 SELECT pg_temp.expect('the override', (SELECT count(*) = 1 FROM strata._retention_overrides) AND (SELECT count(*) = 1 FROM strata._archived_partitions));
 SELECT pg_temp.expect('a log of retention', (SELECT bool_or(action = 'overridden' AND reason = 'the bucket is full') FROM strata.retention_log));
+SELECT pg_temp.expect('readers of every rollup', (SELECT bool_and((SELECT count(*) FROM strata._readers(r.storage)) = 2) FROM strata._rollups r));
 SELECT pg_temp.expect('one suspended rollup', (SELECT array_agg(rollup::text) = '{work.asleep}' FROM strata.rollups WHERE suspended_at IS NOT NULL));
 SELECT pg_temp.expect('a backfill half done', (SELECT isfinite(filled_from) FROM strata._rollup_progress JOIN strata._rollups USING (rollup_id) WHERE rollup = 'work.half'::regclass));
 SELECT pg_temp.expect('frozen buckets', (SELECT count(*) FILTER (WHERE bucket IS NOT NULL) > 0 FROM work.frozen)

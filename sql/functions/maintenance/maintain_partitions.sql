@@ -231,7 +231,7 @@ $$;
 REVOKE ALL ON FUNCTION strata._mark_leaf(strata._event_tables, regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._mark_leaf(strata._event_tables, regclass) IS 'Marks every group dirty that rows of one partition belong, or belonged, to.';
 
--- ALTER TABLE … OWNER TO reaches neither partitions nor rollups nor the trigger function.
+-- ALTER TABLE … OWNER TO reaches neither partitions nor rollups with their readers nor the trigger function.
 CREATE FUNCTION strata._align_owners(event_table strata._event_tables) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -240,6 +240,7 @@ DECLARE
     owner regrole := strata._owner(event_table.relation);
     mark regprocedure := strata._mark_function(event_table.relation);
     stray regclass;
+    reader regprocedure;
 BEGIN
     FOR stray IN SELECT s.relation FROM strata._strays(event_table.relation) s (relation) LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO %s', stray, owner);
@@ -247,6 +248,12 @@ BEGIN
     IF (SELECT p.proowner FROM pg_proc p WHERE p.oid = mark) <> owner THEN
         EXECUTE format('ALTER FUNCTION %s OWNER TO %s', mark, owner);
     END IF;
+    FOR reader IN
+        SELECT f.name FROM strata._rollups r CROSS JOIN LATERAL strata._readers(r.storage) f (name) JOIN pg_proc p ON p.oid = f.name
+        WHERE r.table_id = event_table.table_id AND p.proowner <> owner
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO %s', reader, owner);
+    END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._align_owners(strata._event_tables) FROM PUBLIC;

@@ -25,7 +25,7 @@ CREATE TYPE strata._rollup_parts AS (
     recomputes boolean
 );
 
-CREATE FUNCTION strata._rollup_parts(rollup strata._rollups) RETURNS strata._rollup_parts
+CREATE FUNCTION strata._rollup_parts(rollup strata._rollups, state text DEFAULT NULL) RETURNS strata._rollup_parts
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,7 +35,7 @@ DECLARE
     event_time text := 'e.' || quote_ident(strata._time_column(source));
     time_type regtype := (SELECT t.time_type FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
     bucket_type regtype := strata._bucket_type(time_type);
-    state_row text := format('(SELECT %%s FROM strata._rollup_state WHERE rollup_id = %s)', rollup.rollup_id);
+    state_row text := coalesce(state, format('(SELECT %%s FROM strata._rollup_state WHERE rollup_id = %s)', rollup.rollup_id));
     live_from text := strata._time_at(bucket_type, format(state_row, 'greatest(retained_from, filled_from)'), false);
     span text := quote_literal(strata._bucket_span(rollup.bucket, rollup.timezone)) || '::interval';
     parts strata._rollup_parts;
@@ -66,8 +66,9 @@ BEGIN
     RETURN parts;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._rollup_parts(strata._rollups) FROM PUBLIC;
-COMMENT ON FUNCTION strata._rollup_parts(strata._rollups) IS 'The pieces that the statements of a rollup are put together from.';
+REVOKE ALL ON FUNCTION strata._rollup_parts(strata._rollups, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._rollup_parts(strata._rollups, text) IS
+'The pieces that the statements of a rollup are put together from. state: what stands for retained_from and filled_from, if not a look at the catalog.';
 
 CREATE FUNCTION strata._pending_rows(rollup strata._rollups, parts strata._rollup_parts, batches text, lowest text, lower_time text, upper_time text) RETURNS text
     LANGUAGE sql STABLE

@@ -86,6 +86,10 @@ AS $$
       -- (found by index, which pg_trigger has none for its function)
       AND NOT EXISTS (SELECT FROM pg_depend g WHERE g.refclassid = 'pg_proc'::regclass AND g.refobjid = p.oid AND g.classid = 'pg_trigger'::regclass)
     UNION ALL
+    SELECT p.proowner::regrole, format('DROP FUNCTION %s', f.reader)
+    FROM strata._rollups r CROSS JOIN LATERAL strata._readers(r.storage) f (reader) JOIN pg_proc p ON p.oid = f.reader
+    WHERE NOT EXISTS (SELECT FROM pg_class v WHERE v.oid = r.rollup)
+    UNION ALL
     SELECT c.relowner::regrole, format('DROP %s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass)
     FROM strata._rollups r
     CROSS JOIN LATERAL (VALUES (1, r.definition, 'v'), (2, r.storage, 'p'), (2, r.dirty, 'r')) part (step, relation, kind)

@@ -92,6 +92,7 @@ BEGIN
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', entry.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(greatest(event_table.retained_from, entry.exact_from)) || '::timestamptz', false)));
     PERFORM strata._execute_as(owner, format('CREATE OR REPLACE VIEW %s AS %s', strata._view_name(entry), strata._view_sql(entry)));
+    PERFORM strata._make_readers(entry);
     PERFORM strata._tell_recomputed(entry);
 END
 $$;

@@ -134,6 +134,7 @@ BEGIN
     INSERT INTO strata._rollup_progress (rollup_id, filled_from, view_fills) VALUES (rollup.rollup_id, 'infinity', true);
     PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._view_sql(rollup)));
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
+    PERFORM strata._make_readers(rollup);
     PERFORM strata._execute_as(owner, format('COMMENT ON VIEW %s IS %L', place.rollup,
         format('pg_strata rollup of %s; strata.rollup_query() shows its query', source)));
     PERFORM strata._tell_recomputed(rollup);

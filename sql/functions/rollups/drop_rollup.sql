@@ -18,6 +18,7 @@ BEGIN
     -- no writer may be about to mark a group of it
     PERFORM strata._lock_event_table(source);
     PERFORM strata._lock_views(source, ARRAY[rollup]);
+    PERFORM strata._drop_readers(entry);
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.definition));
     PERFORM strata._execute_as(strata._owner(source), format('DROP TABLE %s, %s', entry.storage, entry.dirty));

@@ -66,6 +66,7 @@ BEGIN
         PERFORM strata._execute_as(owner, format('ALTER %s %s RENAME TO %I', part.kind, part.relation, strata._with_suffix(place.relname, part.suffix, place.relnamespace)));
     END LOOP;
     PERFORM strata._move_storage_partitions(entry);
+    PERFORM strata._make_readers(entry);
     RETURN replacement;
 END
 $$;

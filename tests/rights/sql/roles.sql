@@ -34,6 +34,24 @@ GRANT INSERT, UPDATE, SELECT ON plain TO rights_application;
 GRANT SELECT ON events_by_k TO rights_reader;
 SELECT relname, relowner::regrole FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('r', 'p', 'v', 'S') AND relowner <> 'rights_owner'::regrole;
 
+-- a lookup takes SELECT on the rollup and no more, with rows pending, marked and folded
+INSERT INTO events VALUES (now(), 7, 7);
+SET ROLE rights_reader;
+SELECT k, n, v FROM strata.rollup_lookup(NULL::events_by_k, '{"k": 7}');
+SELECT refused($$SELECT * FROM events_by_k_reader('-infinity')$$);
+SELECT refused($$SELECT strata._lookup('events_by_k', '{}', NULL, NULL)$$);
+SELECT refused($$SELECT strata._read_as('rights_owner', 'SELECT 1')$$);
+SET ROLE rights_stranger;
+SELECT refused($$SELECT * FROM strata.rollup_lookup(NULL::events_by_k, '{"k": 7}')$$);
+SET ROLE rights_owner;
+DELETE FROM events WHERE k = 7;
+SET ROLE rights_reader;
+SELECT k, n, v FROM strata.rollup_lookup(NULL::events_by_k, '{"k": 7}');
+SET ROLE rights_owner;
+SELECT strata.refresh_rollup('events_by_k');
+SET ROLE rights_reader;
+SELECT count(*) FROM strata.rollup_lookup(NULL::events_by_k, '{}');
+
 -- the application inserts and changes, and can make partitions inside the window
 SET ROLE rights_application;
 INSERT INTO events VALUES (now(), 1, 1), (now(), 2, 2);
