@@ -21,8 +21,9 @@ COMMENT ON FUNCTION strata._require_read_committed(text) IS 'Raises 25001 in tra
 -- Transactions that write and then read wait for the table first and the view second, those that read and then write the
 -- other way round; who writes a partition by its own name and then the table takes these in that order. Whoever waits for one
 -- such lock while it holds another will some day meet somebody who does the opposite. So only the first is waited for; the
--- rest are tried for a moment, less than deadlock_timeout, and if one is not to be had all are given back, and the next
--- attempt begins with that one.
+-- rest are tried for a moment, and if one is not to be had all are given back, and the next attempt begins with that one. The
+-- moment is short, since somebody who waits for us looks for a circle once, whenever that is, and grows with each attempt:
+-- among many writers nothing else comes to an end.
 CREATE FUNCTION strata._lock_views(source regclass, rollups regclass[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -34,7 +35,7 @@ DECLARE
     -- (LOCK TABLE of a view would lock all it reads)
     locks text[] := ARRAY(SELECT format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', t.relid) FROM strata._tree(source) t (relid))
         || ARRAY(SELECT format('ALTER VIEW %s RESET (security_barrier)', r) FROM unnest(rollups) r);
-    moment int := CASE WHEN patience BETWEEN 1 AND 200 THEN patience ELSE 200 END;
+    moment int := least(nullif(patience, 0), 200, (SELECT s.setting::int / 2 FROM pg_settings s WHERE s.name = 'deadlock_timeout'));
     first int := 0;
     held int;
 BEGIN
@@ -44,7 +45,7 @@ BEGIN
             WHILE held < cardinality(locks) LOOP
                 PERFORM strata._execute_as(owner, locks[1 + (first + held) % cardinality(locks)]);
                 held := held + 1;
-                PERFORM set_config('lock_timeout', moment || 'ms', true);
+                PERFORM set_config('lock_timeout', least(moment, 2 ^ least(attempt - 1, 10))::int || 'ms', true);
             END LOOP;
             PERFORM set_config('lock_timeout', before, true);
             RETURN;
