@@ -88,9 +88,9 @@ fn describe(table: &TableSetup) -> String {
         let stream = feed.stream.as_ref().map_or("?", |s| s.name.as_str());
         let _ = writeln!(text, "  from {stream}, starting at {start}");
         let plan: &TablePlan = &table.plan;
-        for (column, path) in plan.columns.iter().zip(&feed.mapping.paths) {
+        for (column, field) in plan.columns.iter().zip(&feed.mapping.fields) {
             let null = if column.not_null { " NOT NULL" } else { "" };
-            let path = path.as_deref().unwrap_or("always NULL");
+            let path = &field.shown;
             let _ = writeln!(
                 text,
                 "    {:<20} {:<28} {path}",

@@ -4,7 +4,7 @@ use crate::batch::{EventNumber, Reject, Row};
 use crate::cli::Try;
 use crate::config::Config;
 use crate::decode::event_time::TimeType;
-use crate::decode::plan::TablePlan;
+use crate::decode::plan::{Column, TablePlan};
 use crate::decode::{Bounds, Decoded, Decoder};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::setup_tables;
@@ -113,13 +113,24 @@ fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
         let Some((head, after)) = rest.split_first_chunk::<4>() else { break };
         let length = usize::try_from(i32::from_be_bytes(*head)).ok();
         let (value, after) = after.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
-        values.insert(
-            column.name.clone(),
-            if length.is_some() { text(column.tag, value) } else { Value::Null },
-        );
+        values.insert(column.name.clone(), if length.is_some() { shown(column, value) } else { Value::Null });
         rest = after;
     }
     values
+}
+
+/// A value as a person reads it, or the elements of an array.
+fn shown(column: &Column, value: &[u8]) -> Value {
+    let Some(element) = &column.element else { return text(column.tag, value) };
+    let mut rest = value.get(20..).unwrap_or_default();
+    let mut elements = Vec::new();
+    while let Some((head, after)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(i32::from_be_bytes(*head)).ok();
+        let (value, after) = after.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
+        elements.push(if length.is_some() { text(element.column.tag, value) } else { Value::Null });
+        rest = after;
+    }
+    Value::Array(elements)
 }
 
 fn text(tag: Tag, value: &[u8]) -> Value {

@@ -52,7 +52,7 @@ fn feeds_take_their_defaults_from_the_example() {
     .unwrap();
     assert_eq!(config.feeds[0].epoch_unit, EpochUnit::S);
     assert_eq!(config.feeds[0].start().unwrap(), Start::TrimHorizon);
-    assert_eq!(config.feeds[0].columns["ts"], "$.t");
+    assert_eq!(config.feeds[0].columns["ts"], super::super::ColumnSetting::from("$.t"));
     assert_eq!(config.feeds[1].epoch_unit, EpochUnit::Ms);
     assert!(matches!(config.feeds[1].start().unwrap(), Start::At(_)));
 }

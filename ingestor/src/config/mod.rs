@@ -2,9 +2,11 @@
 //! defaults, all in one. Here are the typed settings and what must hold between them; `load` merges the layers.
 //! Never: connections, anything that starts.
 
+mod column;
 mod load;
 mod secret;
 
+pub use column::{ColumnSetting, RuleSettings};
 pub use load::{Overrides, load};
 pub use secret::Secret;
 
@@ -200,8 +202,8 @@ pub struct Feed {
     pub events: Events,
     /// Columns left to their defaults.
     pub skip_columns: Vec<String>,
-    /// Column to JSON path.
-    pub columns: BTreeMap<String, String>,
+    /// Where columns come from and what they must be like.
+    pub columns: BTreeMap<String, ColumnSetting>,
 }
 
 /// Unit of a number that stands for a time.

@@ -1,11 +1,12 @@
 //! One JSON value into one column: coercion by the column's type, PostgreSQL's bytes, the row's hash. The table of
 //! coercions is in docs/ingestor.md. Nothing is allocated per field. Never: mapping, batches.
 
-use super::Fault;
 use super::plan::Column;
 use super::scalar::{self, Json};
+use super::{Fault, array};
 use crate::config;
 use base64::Engine;
+use std::borrow::Cow;
 use strata_core::copy::CopyBuffer;
 use strata_core::encoding::{RowHasher, Tag};
 use strata_core::jsonb::{self, JsonbError};
@@ -15,51 +16,75 @@ use strata_core::time::{self, EpochUnit, TimeError};
 /// Length of the header that lengths in a typmod include.
 const VARHDRSZ: i32 = 4;
 
+/// What a column is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// NULL.
+    Missing,
+    /// What this JSON says.
+    Json(&'a str),
+    /// These characters.
+    Plain(&'a str),
+}
+
 /// Encodes values; keeps its scratch memory.
+#[derive(Default)]
 pub struct Encoder {
-    epoch_unit: EpochUnit,
     text: String,
     bytes: Vec<u8>,
 }
 
 impl Encoder {
-    /// An encoder that reads numbers in time columns in this unit.
-    pub fn new(unit: config::EpochUnit) -> Self {
-        let epoch_unit = match unit {
-            config::EpochUnit::S => EpochUnit::Seconds,
-            config::EpochUnit::Ms => EpochUnit::Millis,
-            config::EpochUnit::Us => EpochUnit::Micros,
-        };
-        Self { epoch_unit, text: String::new(), bytes: Vec::new() }
-    }
-
-    /// Appends a column's value to the row and to its hash. `false`: it is NULL.
+    /// Appends a column's value to the row and to its hash; numbers that are times count in this unit. `false`: it is
+    /// NULL.
     #[inline]
     pub fn column(
         &mut self,
         column: &Column,
-        value: Option<&str>,
+        unit: config::EpochUnit,
+        value: Value,
         copy: &mut CopyBuffer,
         hasher: &mut RowHasher,
     ) -> Result<bool, Fault> {
-        let json = value.map_or(Json::Null, Json::of);
+        let present = self.field(column, unit, value, copy)?;
+        if present && column.tag == Tag::Jsonb {
+            hasher.column(column.id, column.tag, &self.bytes);
+        } else if present && column.is_hashed() {
+            hasher.column(column.id, column.tag, copy.last_value());
+        }
+        Ok(present)
+    }
+
+    /// Appends a value to the row alone. `false`: it is NULL.
+    #[inline]
+    pub fn field(
+        &mut self,
+        column: &Column,
+        unit: config::EpochUnit,
+        value: Value,
+        copy: &mut CopyBuffer,
+    ) -> Result<bool, Fault> {
+        let (json, raw) = match value {
+            Value::Missing => (Json::Null, ""),
+            Value::Json(text) => (Json::of(text), text),
+            Value::Plain(text) => (Json::Plain(text), text),
+        };
         if json == Json::Null {
             copy.null();
             return Ok(false);
         }
-        self.value(column, json, value.unwrap_or_default(), copy).map_err(|mut fault| {
-            fault.reason = format!("column \"{}\": {}", column.name, fault.reason).into();
-            fault
-        })?;
-        if column.tag == Tag::Jsonb {
-            hasher.column(column.id, column.tag, &self.bytes);
-        } else {
-            hasher.column(column.id, column.tag, copy.last_value());
-        }
+        self.value(column, unit, json, raw, copy)?;
         Ok(true)
     }
 
-    fn value(&mut self, column: &Column, json: Json, raw: &str, copy: &mut CopyBuffer) -> Result<(), Fault> {
+    fn value(
+        &mut self,
+        column: &Column,
+        unit: config::EpochUnit,
+        json: Json,
+        raw: &str,
+        copy: &mut CopyBuffer,
+    ) -> Result<(), Fault> {
         match column.tag {
             Tag::Bool => copy.bool(boolean(json)?),
             Tag::Int2 => copy.i16(integer(json, "smallint")?),
@@ -83,29 +108,29 @@ impl Encoder {
                 copy.bytes(&uuid);
             }
             Tag::TimestampTz => {
-                let us = self.instant(json, time::parse_timestamptz)?;
+                let us = self.instant(json, unit, time::parse_timestamptz)?;
                 copy.i64(round_time(us, column.typmod));
             }
             Tag::Timestamp => {
-                let us = self.instant(json, time::parse_timestamp)?;
+                let us = self.instant(json, unit, time::parse_timestamp)?;
                 copy.i64(round_time(us, column.typmod));
             }
             Tag::Date => {
-                let days = time::parse_date(self.quoted(json, "date")?).map_err(time_fault)?;
-                copy.i32(days);
+                copy.i32(self.date(json)?);
             }
             Tag::Time => {
                 let us = time::parse_time(self.quoted(json, "time")?).map_err(time_fault)?;
                 copy.i64(round_time(us, column.typmod));
             }
-            Tag::Json => copy.bytes(raw.as_bytes()),
+            Tag::Json => copy.bytes(document(json, raw).as_bytes()),
             Tag::Jsonb => {
+                let raw = document(json, raw);
                 self.bytes.clear();
-                jsonb::canonical_into(raw, &mut self.bytes).map_err(|e| jsonb_fault(&e))?;
+                jsonb::canonical_into(&raw, &mut self.bytes).map_err(|e| jsonb_fault(&e))?;
                 copy.jsonb_text(raw.as_bytes());
             }
             Tag::Bytea => {
-                let text = scalar::unescape(inner(json, "bytea")?, &mut self.text)?;
+                let text = characters(json, "bytea", &mut self.text)?;
                 self.bytes.clear();
                 base64::engine::general_purpose::STANDARD
                     .decode_vec(text, &mut self.bytes)
@@ -113,20 +138,19 @@ impl Encoder {
                 copy.bytes(&self.bytes);
             }
             Tag::Inet | Tag::Cidr => {
-                let text = scalar::unescape(inner(json, "inet")?, &mut self.text)?;
+                let text = characters(json, "inet", &mut self.text)?;
                 self.bytes.clear();
                 scalar::inet(text, column.tag == Tag::Cidr, &mut self.bytes)
                     .ok_or_else(|| Fault::new("22P02", "invalid input syntax for type inet or cidr"))?;
                 copy.bytes(&self.bytes);
             }
-            Tag::Null
-            | Tag::TimeTz
-            | Tag::Interval
-            | Tag::Enum
-            | Tag::Array
-            | Tag::Range
-            | Tag::Multirange
-            | Tag::Composite => {
+            // The server knows its labels, and they may change at any time: it is the judge.
+            Tag::Enum => copy.bytes(self.quoted(json, "an enum")?.as_bytes()),
+            Tag::Array => {
+                let array = array::encode(column, unit, json, raw)?;
+                copy.bytes(&array);
+            }
+            Tag::Null | Tag::TimeTz | Tag::Interval | Tag::Range | Tag::Multirange | Tag::Composite => {
                 return Err(Fault::new("0A000", "this type cannot be written from JSON"));
             }
         }
@@ -136,7 +160,7 @@ impl Encoder {
     /// Text of a string; numbers, booleans, objects and arrays as they are written.
     fn string<'a>(&'a mut self, json: Json<'a>) -> Result<&'a str, Fault> {
         match json {
-            Json::String(inner) => scalar::unescape(inner, &mut self.text),
+            Json::String(_) | Json::Plain(_) => characters(json, "text", &mut self.text),
             Json::Number(text) | Json::Composite(text) => Ok(text),
             Json::Bool(value) => Ok(if value { "true" } else { "false" }),
             Json::Null => Ok(""),
@@ -145,31 +169,61 @@ impl Encoder {
 
     /// Text of what must be a string.
     fn quoted<'a>(&'a mut self, json: Json<'a>, what: &str) -> Result<&'a str, Fault> {
-        scalar::unescape(inner(json, what)?, &mut self.text)
+        characters(json, what, &mut self.text)
     }
 
-    /// A time: ISO 8601 in a string, or a number since 1970 in the feed's unit.
-    fn instant(&mut self, json: Json, parse: fn(&str) -> Result<i64, TimeError>) -> Result<i64, Fault> {
+    /// A time: ISO 8601 in a string, or a number since 1970 in this unit.
+    fn instant(
+        &mut self,
+        json: Json,
+        unit: config::EpochUnit,
+        parse: fn(&str) -> Result<i64, TimeError>,
+    ) -> Result<i64, Fault> {
+        let unit = match unit {
+            config::EpochUnit::S => EpochUnit::Seconds,
+            config::EpochUnit::Ms => EpochUnit::Millis,
+            config::EpochUnit::Us => EpochUnit::Micros,
+        };
         match json {
-            Json::Number(text) => time::parse_epoch(text, self.epoch_unit),
+            Json::Number(text) => time::parse_epoch(text, unit),
             _ => parse(self.quoted(json, "timestamp")?),
+        }
+        .map_err(time_fault)
+    }
+
+    /// A day: ISO 8601 in a string, or days since 1970.
+    fn date(&mut self, json: Json) -> Result<i32, Fault> {
+        match json {
+            Json::Number(_) => time::date_from_epoch_days(integer(json, "date")?),
+            _ => time::parse_date(self.quoted(json, "date")?),
         }
         .map_err(time_fault)
     }
 }
 
-fn inner<'a>(json: Json<'a>, what: &str) -> Result<&'a str, Fault> {
+/// The characters of what must be a string.
+fn characters<'a>(json: Json<'a>, what: &str, scratch: &'a mut String) -> Result<&'a str, Fault> {
     match json {
-        Json::String(inner) => Ok(inner),
+        Json::String(inner) => scalar::unescape(inner, scratch),
+        Json::Plain(text) if text.contains('\0') => Err(scalar::nul()),
+        Json::Plain(text) => Ok(text),
         _ => Err(Fault::new("22P02", format!("{what} must be a string"))),
+    }
+}
+
+/// The JSON text of a value.
+fn document<'a>(json: Json, raw: &'a str) -> Cow<'a, str> {
+    match json {
+        Json::Plain(text) => Cow::Owned(serde_json::Value::from(text).to_string()),
+        _ => Cow::Borrowed(raw),
     }
 }
 
 fn boolean(json: Json) -> Result<bool, Fault> {
     match json {
         Json::Bool(value) => Ok(value),
-        Json::Number("1") | Json::String("true" | "t" | "1") => Ok(true),
-        Json::Number("0") | Json::String("false" | "f" | "0") => Ok(false),
+        Json::Number("1") | Json::String("true" | "t" | "1") | Json::Plain("true" | "t" | "1") => Ok(true),
+        Json::Number("0") | Json::String("false" | "f" | "0") | Json::Plain("false" | "f" | "0") => Ok(false),
         _ => Err(Fault::new("22P02", "invalid input syntax for type boolean")),
     }
 }
@@ -177,7 +231,7 @@ fn boolean(json: Json) -> Result<bool, Fault> {
 /// The digits of a number, which may stand in a string.
 fn number_text<'a>(json: Json<'a>, what: &str) -> Result<&'a str, Fault> {
     match json {
-        Json::Number(text) | Json::String(text) => Ok(text),
+        Json::Number(text) | Json::String(text) | Json::Plain(text) => Ok(text),
         _ => Err(Fault::new("22P02", format!("{what} must be a number"))),
     }
 }

@@ -7,6 +7,7 @@ use super::{Decoded, Decoder, Fault, kpl};
 use crate::batch::{EventNumber, Reject, Row};
 use crate::config::Events;
 use crate::decode::plan::Mapping;
+use crate::decode::source::Origin;
 use crate::stream::Record;
 use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -31,8 +32,10 @@ pub struct InnerKey {
 }
 
 /// What one record may still become.
-struct Unpacking {
+struct Unpacking<'a> {
     record: u32,
+    /// Where its events come from.
+    origin: Origin<'a>,
     /// Number of the next event.
     event: u32,
     /// Bytes it may still decompress to.
@@ -71,6 +74,7 @@ impl Decoder {
             (copy.mark(), decoded.rows.len(), decoded.rejects.len(), decoded.keys.len(), decoded.reasons);
         let mut unpacking = Unpacking {
             record: index,
+            origin: Origin { record, key: None },
             event: 0,
             bytes: self.bounds.decompressed_bytes,
             numbered: self.mapping.events != Events::One,
@@ -87,6 +91,7 @@ impl Decoder {
                     let end = place(start + user.partition_key.len());
                     let key = InnerKey { record: index, event: unpacking.event, start: place(start), end };
                     decoded.keys.push(key);
+                    unpacking.origin.key = Some(user.partition_key);
                     self.user_record(user.data, &mut unpacking, copy, decoded)
                 })
             }
@@ -201,7 +206,7 @@ impl Decoder {
         decoded: &mut Decoded,
     ) -> Result<(), Stop> {
         let number = self.number(unpacking)?;
-        self.place(unpacking.record, number, data, copy, decoded);
+        self.place((unpacking.record, number), unpacking.origin, data, copy, decoded);
         Ok(())
     }
 
@@ -219,15 +224,15 @@ impl Decoder {
     /// Appends the row of an event, or the reason why there is none.
     pub(super) fn place(
         &mut self,
-        record: u32,
-        event: EventNumber,
+        (record, event): (u32, EventNumber),
+        origin: Origin,
         data: &[u8],
         copy: &mut CopyBuffer,
         decoded: &mut Decoded,
     ) {
         let mark = copy.mark();
         let start = copy.len();
-        match self.row(data, copy) {
+        match self.row(origin, data, copy) {
             Ok(time) => decoded.rows.push(Row {
                 record,
                 start: u32::try_from(start).unwrap_or(u32::MAX),

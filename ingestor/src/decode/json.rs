@@ -43,6 +43,53 @@ pub fn find(record: &str, root: &Node, slots: &mut [Span]) -> Result<(), serde_j
     deserializer.end()
 }
 
+/// The texts of an array's elements.
+pub fn elements(array: &str) -> Result<Vec<&str>, serde_json::Error> {
+    let elements: Vec<&RawValue> = serde_json::from_str(array)?;
+    Ok(elements.into_iter().map(RawValue::get).collect())
+}
+
+/// Writes an object of those members whose names are not taken; nothing but an object has any.
+pub fn rest(object: &str, taken: &[String], out: &mut String) -> Result<(), serde_json::Error> {
+    out.clear();
+    out.push('{');
+    if object.trim_ascii_start().starts_with('{') {
+        let mut deserializer = serde_json::Deserializer::from_str(object);
+        deserializer.deserialize_map(Rest { taken, out })?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+struct Rest<'n, 'o> {
+    taken: &'n [String],
+    out: &'o mut String,
+}
+
+impl<'de> Visitor<'de> for Rest<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            let value: &'de RawValue = map.next_value()?;
+            if self.taken.iter().any(|name| *name == key) {
+                continue;
+            }
+            if self.out.len() > 1 {
+                self.out.push(',');
+            }
+            self.out.push_str(&serde_json::to_string(&key).map_err(A::Error::custom)?);
+            self.out.push(':');
+            self.out.push_str(value.get());
+        }
+        Ok(())
+    }
+}
+
 struct Walk<'n, 's> {
     node: &'n Node,
     base: usize,
@@ -197,6 +244,18 @@ mod tests {
         assert_eq!(found(r#"{"a":1,"a":2}"#, &["$.a"]).unwrap(), some(&["2"]));
         assert_eq!(found(r#"{"a":{"b":1},"a":{}}"#, &["$.a.b", "$.a"]).unwrap(), some(&["", "{}"]));
         assert_eq!(found(r#"{"\u0061":1}"#, &["$.a"]).unwrap(), some(&["1"]));
+    }
+
+    #[test]
+    fn the_rest_is_what_nobody_took() {
+        let mut out = String::new();
+        let taken = ["a".to_owned(), "é".to_owned()];
+        rest(r#" {"a":1, "b" : {"a": 2}, "\u00e9":3, "c\"":[1 ,2]} "#, &taken, &mut out).unwrap();
+        assert_eq!(out, r#"{"b":{"a": 2},"c\"":[1 ,2]}"#);
+        rest("{}", &taken, &mut out).unwrap();
+        assert_eq!(out, "{}");
+        rest("[1]", &taken, &mut out).unwrap();
+        assert_eq!(out, "{}");
     }
 
     #[test]

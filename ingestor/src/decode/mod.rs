@@ -1,6 +1,7 @@
 //! From a stream's record to a row in COPY's binary format, or to the reason why it cannot be one.
 //! Pure: no I/O, no clock. Never: the AWS SDK, the database driver.
 
+mod array;
 pub mod compression;
 pub mod encode;
 pub mod event_time;
@@ -9,19 +10,24 @@ pub mod json;
 pub mod kpl;
 pub mod path;
 pub mod plan;
+pub mod rules;
 pub mod scalar;
+pub mod source;
 
 use crate::batch::{EventNumber, Reject, Row};
 use crate::config;
-use crate::decode::encode::Encoder;
+use crate::decode::encode::{Encoder, Value};
 use crate::decode::events::{InnerKey, Wrong, utf8};
 use crate::decode::json::Span;
 use crate::decode::plan::{Mapping, TablePlan};
+use crate::decode::rules::Rules;
+use crate::decode::source::{Beside, Origin, Source};
 use crate::stream::Record;
 use std::borrow::Cow;
 use std::sync::Arc;
 use strata_core::copy::CopyBuffer;
 use strata_core::encoding::RowHasher;
+use strata_core::time::format_timestamptz;
 
 /// Why one value, and with it one record, cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +107,11 @@ pub struct Decoder {
     encoder: Encoder,
     spans: Vec<Span>,
     bounds: Bounds,
+    /// Stream and shard the records come from.
+    stream: String,
+    shard: String,
+    arrived: String,
+    rest: String,
     /// Bytes the rows of an average record have come to, to reserve memory by.
     record_bytes: usize,
 }
@@ -110,13 +121,25 @@ impl Decoder {
     pub fn new(plan: Arc<TablePlan>, mapping: Arc<Mapping>, bounds: Bounds) -> Self {
         Self {
             hasher: RowHasher::new(plan.table),
-            encoder: Encoder::new(mapping.epoch_unit),
+            encoder: Encoder::default(),
             spans: vec![Span::MISSING; mapping.root.last],
             bounds,
+            stream: String::new(),
+            shard: String::new(),
+            arrived: String::new(),
+            rest: String::new(),
             record_bytes: 256,
             plan,
             mapping,
         }
+    }
+
+    /// The same, for records of one shard.
+    #[must_use]
+    pub fn of_shard(mut self, stream: &str, shard: &str) -> Self {
+        stream.clone_into(&mut self.stream);
+        shard.clone_into(&mut self.shard);
+        self
     }
 
     /// Decodes a page of records, or as many from its beginning as one chunk may hold.
@@ -134,7 +157,8 @@ impl Decoder {
             } else if self.mapping.is_packed(&record.data) {
                 self.unpack(index, record, &mut copy, &mut decoded);
             } else {
-                self.place(index, EventNumber::WHOLE, &record.data, &mut copy, &mut decoded);
+                let origin = Origin { record, key: None };
+                self.place((index, EventNumber::WHOLE), origin, &record.data, &mut copy, &mut decoded);
             }
             decoded.records += 1;
             if copy.len() + decoded.beside() > self.bounds.chunk_bytes {
@@ -149,40 +173,74 @@ impl Decoder {
     }
 
     /// Appends one row and returns its event time; the hasher holds the row's leaf afterwards.
-    fn row(&mut self, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, Wrong> {
+    fn row(&mut self, origin: Origin, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, Wrong> {
         let whole = |fault| (fault, None);
         let text = utf8(data).map_err(whole)?;
-        json::find(text, &self.mapping.root, &mut self.spans).map_err(|e| {
+        let broken = |e: serde_json::Error| {
             let reason = e.to_string();
             let what = if reason.starts_with("not an object") { "record is" } else { "record is not JSON:" };
             whole(Fault::new("22P02", format!("{what} {reason}")))
-        })?;
+        };
+        json::find(text, &self.mapping.root, &mut self.spans).map_err(broken)?;
+        if let Some(taken) = &self.mapping.taken {
+            json::rest(text, taken, &mut self.rest).map_err(broken)?;
+        }
+        if self.mapping.wants_arrival {
+            self.arrived = origin.record.arrived_at.map(format_timestamptz).unwrap_or_default();
+        }
+        let key = self.mapping.wants_key.then(|| origin.partition_key());
         copy.begin_row();
         self.hasher.begin();
         let mut time = 0;
-        for (at, column) in self.plan.columns.iter().enumerate() {
-            let value = self.mapping.slots[at].and_then(|slot| self.spans[slot].text(text));
+        let (plan, mapping) = (&*self.plan, &*self.mapping);
+        for (at, (column, field)) in plan.columns.iter().zip(&mapping.fields).enumerate() {
+            let value = match &field.source {
+                Source::Slot(slot) => self.spans[*slot].text(text).map_or(Value::Missing, Value::Json),
+                Source::Absent => Value::Missing,
+                Source::Constant(json) => Value::Json(json),
+                Source::Rest => Value::Json(&self.rest),
+                Source::Beside(beside) => match beside {
+                    Beside::Stream => Value::Plain(&self.stream),
+                    Beside::Shard => Value::Plain(&self.shard),
+                    Beside::SequenceNumber => Value::Plain(&origin.record.sequence_number),
+                    Beside::PartitionKey => Value::Plain(key.as_deref().unwrap_or_default()),
+                    Beside::ArrivedAt if self.arrived.is_empty() => Value::Missing,
+                    Beside::ArrivedAt => Value::Plain(&self.arrived),
+                },
+            };
+            let wrong = |mut fault: Fault| {
+                fault.reason = format!("column \"{}\": {}", column.name, fault.reason).into();
+                (fault, Some(at))
+            };
             let present = self
                 .encoder
-                .column(column, value, copy, &mut self.hasher)
-                .map_err(|fault| (fault, Some(at)))?;
-            if present && at == self.plan.time {
-                time = self.plan.time_type.axis(copy.last_value()).map_err(|mut fault| {
-                    fault.reason = format!("column \"{}\": {}", column.name, fault.reason).into();
-                    (fault, Some(at))
-                })?;
+                .column(column, field.epoch_unit, value, copy, &mut self.hasher)
+                .map_err(wrong)?;
+            if !present {
+                absent(column.not_null || at == plan.time, field.rules.as_deref(), value).map_err(wrong)?;
+                continue;
             }
-            if !present && (column.not_null || at == self.plan.time) {
-                let reason = if value.is_some() {
-                    "null for a column that is NOT NULL"
-                } else {
-                    "missing value for a column that is NOT NULL"
-                };
-                return Err((Fault::new("23502", format!("column \"{}\": {reason}", column.name)), Some(at)));
+            if let Some(rules) = &field.rules {
+                rules.check(column.tag, copy.last_value()).map_err(wrong)?;
+            }
+            if at == plan.time {
+                time = plan.time_type.axis(copy.last_value()).map_err(wrong)?;
             }
         }
         copy.i64(0);
         Ok(time)
+    }
+}
+
+/// Whether a column may be NULL.
+fn absent(not_null: bool, rules: Option<&Rules>, value: Value) -> Result<(), Fault> {
+    let what = if value == Value::Missing { "missing value" } else { "null" };
+    if not_null {
+        Err(Fault::new("23502", format!("{what} for a column that is NOT NULL")))
+    } else if rules.is_some_and(|rules| rules.required) {
+        Err(Fault::new("23502", format!("{what} for a column that is required")))
+    } else {
+        Ok(())
     }
 }
 

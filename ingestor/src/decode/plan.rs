@@ -3,8 +3,10 @@
 
 use super::compression;
 use super::event_time::TimeType;
-use super::path::{self, Node, Step};
-use crate::config::{EpochUnit, Events, Feed};
+use super::path::{Node, Step};
+use super::rules::Rules;
+use super::source::{self, Beside, Source, Written};
+use crate::config::{ColumnSetting, EpochUnit, Events, Feed, RuleSettings};
 use crate::error::{Error, Result};
 use strata_core::encoding::{Tag, tag_of_type};
 
@@ -25,6 +27,28 @@ pub struct CatalogColumn {
     pub not_null: bool,
     /// Computed by the server.
     pub is_generated: bool,
+    /// Of what kind the type is.
+    pub shape: Shape,
+}
+
+/// Of what kind a type is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// One that stands for itself.
+    Plain,
+    /// Labels.
+    Enum,
+    /// Elements of a type.
+    Array {
+        /// Type of the elements.
+        oid: u32,
+        /// The type beneath, where that is a domain.
+        base: u32,
+        /// The elements are labels.
+        labels: bool,
+        /// Type modifier of the elements.
+        typmod: i32,
+    },
 }
 
 /// A table as the catalog tells it.
@@ -57,6 +81,24 @@ pub struct Column {
     pub numeric: Option<(u16, i16)>,
     /// Refuses NULL.
     pub not_null: bool,
+    /// What it is an array of.
+    pub element: Option<Box<Element>>,
+}
+
+/// What an array holds.
+#[derive(Debug, Clone)]
+pub struct Element {
+    /// Type the server expects.
+    pub oid: u32,
+    /// How one is encoded.
+    pub column: Column,
+}
+
+impl Column {
+    /// Whether the batch checksum covers it. Of enums it covers ids of labels, which are the server's to give.
+    pub fn is_hashed(&self) -> bool {
+        !matches!(self.tag, Tag::Enum | Tag::Array)
+    }
 }
 
 /// What is written into one table.
@@ -79,16 +121,31 @@ pub struct TablePlan {
 pub struct Mapping {
     /// All paths.
     pub root: Node,
-    /// Slot of each column of the plan; `None`: this feed has no such column.
-    pub slots: Vec<Option<usize>>,
-    /// JSON path of each column, as written.
-    pub paths: Vec<Option<String>>,
-    /// Unit of numbers in time columns.
-    pub epoch_unit: EpochUnit,
+    /// One for each column of the plan.
+    pub fields: Vec<Field>,
+    /// Members that some column takes whole, where another takes the rest.
+    pub taken: Option<Vec<String>>,
+    /// Some column holds the time of arrival.
+    pub wants_arrival: bool,
+    /// Some column holds the partition key.
+    pub wants_key: bool,
     /// How payloads are compressed.
     pub compression: compression::Setting,
     /// What a payload holds.
     pub events: Events,
+}
+
+/// Where one column comes from.
+#[derive(Debug)]
+pub struct Field {
+    /// Where the value is.
+    pub source: Source,
+    /// The same, for a person.
+    pub shown: String,
+    /// Unit of numbers that are times.
+    pub epoch_unit: EpochUnit,
+    /// What it must be like.
+    pub rules: Option<Box<Rules>>,
 }
 
 /// The plan of a table and the mapping of each of its feeds.
@@ -145,46 +202,99 @@ fn check_names(catalog: &CatalogTable, feed: &Feed) -> Result<()> {
 }
 
 fn writable(catalog: &CatalogTable, column: &CatalogColumn) -> Result<Column> {
-    let tag =
-        tag_of_type(column.type_oid).filter(|tag| !matches!(tag, Tag::Null | Tag::TimeTz | Tag::Interval));
+    let plain = |oid| tag_of_type(oid).filter(|tag| !matches!(tag, Tag::Null | Tag::TimeTz | Tag::Interval));
+    let (tag, element) = match column.shape {
+        Shape::Plain => (plain(column.type_oid), None),
+        Shape::Enum => (Some(Tag::Enum), None),
+        Shape::Array { oid, base, labels, typmod } => {
+            let of = if labels { Some(Tag::Enum) } else { plain(base) };
+            let element = |tag| Element { oid, column: encoding(column, tag, typmod, None) };
+            (of.map(|_| Tag::Array), of.map(|tag| Box::new(element(tag))))
+        }
+    };
     let tag = tag.ok_or_else(|| {
         Error::usage(format!(
             "{}: column \"{}\" has type {}, which cannot be written from JSON; leave it to its default with skip_columns",
             catalog.relation, column.name, column.type_name
         ))
     })?;
-    let numeric = if tag == Tag::Numeric { strata_core::numeric::typmod(column.typmod) } else { None };
-    Ok(Column {
-        id: u32::try_from(column.id).map_err(|_| Error::end("the catalog has a negative column id"))?,
+    let id = u32::try_from(column.id).map_err(|_| Error::end("the catalog has a negative column id"))?;
+    Ok(Column { id, not_null: column.not_null, ..encoding(column, tag, column.typmod, element) })
+}
+
+/// How values of a column, or of its elements, are encoded.
+fn encoding(column: &CatalogColumn, tag: Tag, typmod: i32, element: Option<Box<Element>>) -> Column {
+    Column {
+        id: 0,
         name: column.name.clone(),
         type_name: column.type_name.clone(),
         tag,
-        typmod: column.typmod,
-        numeric,
-        not_null: column.not_null,
-    })
+        typmod,
+        numeric: if tag == Tag::Numeric { strata_core::numeric::typmod(typmod) } else { None },
+        not_null: false,
+        element,
+    }
 }
 
 fn mapping(columns: &[Column], feed: &Feed) -> Result<Mapping> {
-    let mut wanted = Vec::new();
-    let mut texts = Vec::new();
-    for column in columns {
-        let skipped = feed.skip_columns.contains(&column.name);
-        let (text, steps) = match feed.columns.get(&column.name) {
-            _ if skipped => (None, None),
-            Some(text) => (Some(text.clone()), Some(path::parse(text)?)),
-            None => {
-                let quoted = column.name.replace('\\', "\\\\").replace('\'', "\\'");
-                (Some(format!("$['{quoted}']")), Some(vec![Step::Key(column.name.clone())]))
-            }
+    let none = ColumnSetting::default();
+    let settings: Vec<&ColumnSetting> =
+        columns.iter().map(|c| feed.columns.get(&c.name).unwrap_or(&none)).collect();
+    // What is written of each column; `None` where nothing is read.
+    let mut written = Vec::new();
+    for (column, setting) in columns.iter().zip(&settings) {
+        let read = !feed.skip_columns.contains(&column.name) && setting.constant.is_none();
+        let source = match &setting.from {
+            _ if !read => None,
+            Some(text) => Some(source::parse(text)?),
+            None => Some(Written::Path(vec![Step::Key(column.name.clone())])),
         };
-        texts.push(text);
-        wanted.push(steps);
+        written.push(source);
     }
-    let paths: Vec<Vec<Step>> = wanted.iter().flatten().cloned().collect();
-    let (root, found) = Node::build(&paths);
-    let mut found = found.into_iter();
-    let slots = wanted.iter().map(|path| path.as_ref().and_then(|_| found.next())).collect();
-    let (epoch_unit, compression, events) = (feed.epoch_unit, feed.compression, feed.events);
-    Ok(Mapping { root, slots, paths: texts, epoch_unit, compression, events })
+    let path = |source: &Option<Written>| match source {
+        Some(Written::Path(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let paths: Vec<Vec<Step>> = written.iter().filter_map(path).collect();
+    let (root, slots) = Node::build(&paths);
+    let mut slots = slots.into_iter();
+    let mut fields = Vec::new();
+    for ((column, setting), written) in columns.iter().zip(settings).zip(&written) {
+        let skipped = feed.skip_columns.contains(&column.name);
+        let source = match written {
+            None if skipped => Source::Absent,
+            None => Source::Constant(setting.constant.clone().unwrap_or_default()),
+            Some(Written::Path(_)) => slots.next().map_or(Source::Absent, Source::Slot),
+            Some(Written::Beside(beside)) => Source::Beside(*beside),
+            Some(Written::Rest) => Source::Rest,
+        };
+        let epoch_unit = setting.epoch_unit.unwrap_or(feed.epoch_unit);
+        let rules = Rules::of(&setting.rules, column, epoch_unit)?.map(Box::new);
+        fields.push(Field { shown: shown(column, setting, &source), source, epoch_unit, rules });
+    }
+    let has = |wanted: &Source| fields.iter().any(|field| field.source == *wanted);
+    let whole = paths.iter().filter_map(|path| match path.as_slice() {
+        [Step::Key(key)] => Some(key.clone()),
+        _ => None,
+    });
+    Ok(Mapping {
+        taken: has(&Source::Rest).then(|| whole.collect()),
+        wants_arrival: has(&Source::Beside(Beside::ArrivedAt)),
+        wants_key: has(&Source::Beside(Beside::PartitionKey)),
+        root,
+        fields,
+        compression: feed.compression,
+        events: feed.events,
+    })
+}
+
+/// A column's source as a person reads it.
+fn shown(column: &Column, setting: &ColumnSetting, source: &Source) -> String {
+    let text = match (source, &setting.from) {
+        (Source::Absent, _) => "always NULL".to_owned(),
+        (Source::Constant(json), _) => format!("always {json}"),
+        (_, Some(text)) => text.clone(),
+        _ => format!("$['{}']", column.name.replace('\\', "\\\\").replace('\'', "\\'")),
+    };
+    if setting.rules == RuleSettings::default() { text } else { format!("{text}, checked") }
 }

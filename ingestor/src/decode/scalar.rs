@@ -16,6 +16,8 @@ pub enum Json<'a> {
     String(&'a str),
     /// An object or an array.
     Composite(&'a str),
+    /// Characters that were never JSON.
+    Plain(&'a str),
 }
 
 impl<'a> Json<'a> {
@@ -56,6 +58,11 @@ pub fn unescape<'a>(inner: &'a str, scratch: &'a mut String) -> Result<&'a str, 
     Ok(scratch)
 }
 
+/// The one character that text cannot hold.
+pub fn nul() -> Fault {
+    Fault::new("22P05", "text has the character \\u0000, which PostgreSQL cannot hold")
+}
+
 /// What follows `\u`, with a second escape where the first is half of a pair.
 fn unicode(rest: &mut &str) -> Result<char, Fault> {
     let lone = || Fault::new("22P02", "text has half of a surrogate pair");
@@ -65,7 +72,7 @@ fn unicode(rest: &mut &str) -> Result<char, Fault> {
         code
     };
     let code = match hex().ok_or_else(lone)? {
-        0 => return Err(Fault::new("22P05", "text has the character \\u0000, which PostgreSQL cannot hold")),
+        0 => return Err(nul()),
         high @ 0xd800..=0xdbff => {
             *rest = rest.strip_prefix("\\u").ok_or_else(lone)?;
             let low =

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use super::plan::{CatalogColumn, CatalogTable, plan};
+use super::plan::{CatalogColumn, CatalogTable, Shape, plan};
 use super::*;
-use crate::config::{EpochUnit, Events, Feed};
+use crate::config::{ColumnSetting, EpochUnit, Events, Feed};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use strata_core::merkle::Hash;
@@ -11,6 +11,24 @@ use strata_core::merkle::Hash;
 pub(super) type Spec = (&'static str, u32, &'static str, i32, bool);
 
 pub(super) const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
+
+/// Of the types the tests have: an enum, and arrays.
+fn shape(oid: u32) -> Shape {
+    let array = |oid, typmod| Shape::Array { oid, base: oid, labels: false, typmod };
+    match oid {
+        ENUM => Shape::Enum,
+        1007 => array(23, -1),
+        1009 => array(25, -1),
+        1015 => array(1043, 3 + 4),
+        1185 => array(1184, -1),
+        3807 => array(3802, -1),
+        LABELS => Shape::Array { oid: ENUM, base: ENUM, labels: true, typmod: -1 },
+        _ => Shape::Plain,
+    }
+}
+
+const ENUM: u32 = 70_000;
+const LABELS: u32 = 70_001;
 
 fn catalog(specs: &[Spec]) -> CatalogTable {
     let column = |(i, spec): (usize, &Spec)| CatalogColumn {
@@ -21,6 +39,7 @@ fn catalog(specs: &[Spec]) -> CatalogTable {
         typmod: spec.3,
         not_null: spec.4,
         is_generated: false,
+        shape: shape(spec.1),
     };
     CatalogTable {
         relation: "public.t".to_owned(),
@@ -39,8 +58,22 @@ pub(super) fn feed(columns: &[(&str, &str)]) -> Feed {
         compression: compression::Setting::Auto,
         events: Events::One,
         skip_columns: Vec::new(),
-        columns: columns.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect::<BTreeMap<_, _>>(),
+        columns: columns
+            .iter()
+            .map(|(c, p)| ((*c).to_owned(), ColumnSetting::from(*p)))
+            .collect::<BTreeMap<_, _>>(),
     }
+}
+
+/// A decoder of columns with settings.
+pub(super) fn decoder_with(
+    specs: &[Spec],
+    columns: &[(&str, ColumnSetting)],
+) -> crate::error::Result<Decoder> {
+    let mut feed = feed(&[]);
+    feed.columns = columns.iter().map(|(name, setting)| ((*name).to_owned(), setting.clone())).collect();
+    let (plan, mut mappings) = plan(&catalog(specs), &[&feed])?;
+    Ok(Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), BOUNDS))
 }
 
 pub(super) const BOUNDS: Bounds =
@@ -260,8 +293,95 @@ fn feeds_of_one_table_share_its_columns() {
     );
     let (plan, mappings) = plan(&catalog(&specs), &[&a, &b]).unwrap();
     assert_eq!(plan.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["ts", "c"]);
-    assert_eq!(mappings[0].paths[1].as_deref(), Some("$.x"));
-    assert_eq!(mappings[1].slots[1], None);
+    assert_eq!(mappings[0].fields[1].shown, "$.x");
+    assert_eq!(mappings[1].fields[1].source, Source::Absent);
+}
+
+#[test]
+fn arrays_and_enums() {
+    let ints = ("c", 1007, "integer[]", -1, false);
+    let wire = "00000001000000000000001700000002000000010000000400000001 0000000400000002".replace(' ', "");
+    assert_eq!(ok(ints, "[1, 2]"), unhex(&wire));
+    assert_eq!(ok(ints, " [] ".trim()), unhex("000000000000000000000017"));
+    assert_eq!(one(ints, "null"), Ok(None));
+    let texts = ("c", 1009, "text[]", -1, false);
+    let wire = "000000010000000100000019000000030000000100000001".to_owned() + "61ffffffff0000000162";
+    assert_eq!(ok(texts, r#"["a",null,"b"]"#), unhex(&wire));
+    let limited = ("c", 1015, "character varying(3)[]", 7, false);
+    assert_eq!(one(limited, r#"["abcd"]"#), Err("22001".to_owned()));
+    for (json, state) in [("[1,\"x\"]", "22P02"), ("[[1]]", "22P02"), ("{}", "22P02"), ("1", "22P02")] {
+        assert_eq!(one(ints, json), Err(state.to_owned()), "{json}");
+    }
+    assert!(ok(("c", 3807, "jsonb[]", -1, false), "[[1],{}]").ends_with(b"\x01{}"));
+    assert_eq!(ok(("c", ENUM, "mood", -1, false), "\"happy\""), b"happy");
+    assert_eq!(one(("c", ENUM, "mood", -1, false), "5"), Err("22P02".to_owned()));
+    assert!(ok(("c", LABELS, "mood[]", -1, false), "[\"sad\"]").ends_with(b"sad"));
+    assert_eq!(ok(("c", 1082, "date", -1, false), "10957"), 0_i32.to_be_bytes());
+}
+
+#[test]
+fn values_come_from_beside_the_event_too() {
+    let specs = [
+        TS,
+        ("stream", 25, "text", -1, true),
+        ("shard", 25, "text", -1, true),
+        ("number", 1700, "numeric", -1, true),
+        ("key", 25, "text", -1, true),
+        ("at", 1184, "timestamp with time zone", -1, false),
+        ("fixed", 23, "integer", -1, true),
+        ("rest", 3802, "jsonb", -1, true),
+        ("seconds", 1184, "timestamp with time zone", -1, false),
+    ];
+    let source = |column: &'static str, from: &str| (column, ColumnSetting::from(from));
+    let columns = [
+        source("stream", "$stream"),
+        source("shard", "$shard"),
+        source("number", "$sequence_number"),
+        source("key", "$partition_key"),
+        source("at", "$arrived_at"),
+        source("rest", "$rest"),
+        ("fixed", ColumnSetting { constant: Some("7".to_owned()), ..ColumnSetting::default() }),
+        ("seconds", ColumnSetting { epoch_unit: Some(EpochUnit::S), ..ColumnSetting::from("$.a.s") }),
+    ];
+    let mut subject = decoder_with(&specs, &columns).unwrap().of_shard("clicks", "shard-1");
+    let number = "49590338271490256608559692538361571095921575989136588898";
+    let full = Record {
+        data: br#"{"ts":946684800000,"a":{"s":946684801,"t":1},"b":[true],"shard":"x","fixed":8}"#.to_vec(),
+        sequence_number: number.to_owned(),
+        partition_key: "user \\ \"1\"".to_owned(),
+        arrived_at: Some(5_000_000),
+    };
+    let none = Record { sequence_number: "0".to_owned(), ..record(r#"{"ts":0}"#) };
+    let decoded = subject.decode(&[full, none]);
+    assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
+    let fields = |row: &Row| {
+        let mut rest = &decoded.bytes[row.start as usize + 2..row.end as usize];
+        let mut fields = Vec::new();
+        while let Some((head, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(i32::from_be_bytes(*head)).ok();
+            fields.push(length.map(|length| after[..length].to_vec()));
+            rest = &after[length.unwrap_or(0)..];
+        }
+        fields
+    };
+    let found = fields(&decoded.rows[0]);
+    let expected: [&[u8]; 7] = [
+        b"clicks",
+        b"shard-1",
+        &strata_core::numeric::parse(number, None).unwrap(),
+        b"user \\ \"1\"",
+        &5_000_000_i64.to_be_bytes(),
+        &7_i32.to_be_bytes(),
+        // A member of which a part is used stays whole: nothing is lost.
+        b"\x01{\"a\":{\"s\":946684801,\"t\":1},\"b\":[true],\"shard\":\"x\",\"fixed\":8}",
+    ];
+    for (found, expected) in found[1..8].iter().zip(expected) {
+        assert_eq!(found.as_deref(), Some(expected), "{:?}", String::from_utf8_lossy(expected));
+    }
+    assert_eq!(found[8].as_deref(), Some(&1_000_000_i64.to_be_bytes()[..]));
+    assert_eq!(fields(&decoded.rows[1])[5], None);
+    let nul = Record { partition_key: "a\0".to_owned(), ..record(r#"{"ts":0}"#) };
+    assert_eq!(subject.decode(&[nul]).rejects.len(), 1);
 }
 
 /// The leaf as docs/formats.md defines it, put together by hand.

@@ -244,7 +244,8 @@ impl Reading {
             context: Arc::clone(context),
             stream: Arc::clone(&self.stream),
             lease,
-            decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds),
+            decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds)
+                .of_shard(&self.stream.name, shard),
             chunks: self.chunks.clone(),
             position,
         };

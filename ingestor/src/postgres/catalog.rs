@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::types::{Micros, Uuid};
-use crate::decode::plan::{CatalogColumn, CatalogTable};
+use crate::decode::plan::{CatalogColumn, CatalogTable, Shape};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{Layout, Leaf};
 
@@ -26,8 +26,12 @@ impl Session {
         };
         let uuid: Uuid = row.get(1);
         let (lower, upper): (Option<Micros>, Option<Micros>) = (row.get(3), row.get(4));
-        let columns = "SELECT column_id, name::text, type, type_name, typmod, not_null, is_generated \
-                       FROM strata._ingest_columns($1::text::regclass) ORDER BY column_id";
+        let columns = "SELECT c.column_id, c.name::text, c.type, c.type_name, c.typmod, c.not_null, c.is_generated, \
+                              t.typtype = 'e', e.oid, b.oid, b.typtype = 'e', \
+                              CASE e.typtype WHEN 'd' THEN e.typtypmod ELSE c.typmod END \
+                       FROM strata._ingest_columns($1::text::regclass) c JOIN pg_type t ON t.oid = c.type \
+                       LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
+                       LEFT JOIN pg_type b ON b.oid = strata._base_type(e.oid) ORDER BY c.column_id";
         let columns = client.query(columns, &[&relation]).await.map_err(|e| self.failed(&e))?;
         let columns = columns
             .iter()
@@ -39,6 +43,13 @@ impl Session {
                 typmod: row.get(4),
                 not_null: row.get(5),
                 is_generated: row.get(6),
+                shape: match row.get::<_, Option<u32>>(8) {
+                    Some(oid) => {
+                        Shape::Array { oid, base: row.get(9), labels: row.get(10), typmod: row.get(11) }
+                    }
+                    None if row.get(7) => Shape::Enum,
+                    None => Shape::Plain,
+                },
             })
             .collect();
         let table = CatalogTable { relation: row.get(0), table: uuid.0, time_column: row.get(2), columns };

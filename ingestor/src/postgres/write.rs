@@ -59,7 +59,8 @@ impl Writer {
         let copy =
             format!("COPY {} ({}, batch_id) FROM STDIN (FORMAT binary)", plan.relation, columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
-        let column_ids = plan.columns.iter().map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
+        let hashed = plan.columns.iter().filter(|c| c.is_hashed());
+        let column_ids = hashed.map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         let time_column = plan.columns[plan.time].name.clone();
         Ok(Self {
             session,
