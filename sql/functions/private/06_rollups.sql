@@ -85,7 +85,11 @@ DECLARE
     entry strata._rollups;
 BEGIN
     SELECT r.* INTO entry FROM strata._rollups r WHERE r.rollup = _rollup_of.rollup;
-    IF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
+    -- (the public function has seen it a moment ago; an old snapshot goes on seeing it, its name is no longer found)
+    IF NOT FOUND OR rollup::text = rollup::oid::text THEN
+        RAISE EXCEPTION USING ERRCODE = 'ST004', MESSAGE = 'the rollup was dropped or replaced meanwhile',
+            DETAIL = format('Another transaction did so to a rollup of %s.', source), HINT = 'Try again; strata.rollups lists what there is.';
+    ELSIF strata._relation(entry.table_id) IS DISTINCT FROM source THEN
         RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('permission denied for rollup %s', rollup),
             DETAIL = format('It is no rollup of %s.', source), HINT = 'Call the public function, which finds the source by itself.';
     END IF;
@@ -93,4 +97,4 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION strata._rollup_of(regclass, regclass) FROM PUBLIC;
-COMMENT ON FUNCTION strata._rollup_of(regclass, regclass) IS 'The catalog row of a rollup of this event table; 42501 if it is not one of it.';
+COMMENT ON FUNCTION strata._rollup_of(regclass, regclass) IS 'The catalog row of a rollup of this event table; ST004 if it is gone, 42501 if it is one of another.';

@@ -14,10 +14,13 @@ DECLARE
     entry strata._rollups;
 BEGIN
     PERFORM strata._authorized(source, 'OWNER');
-    entry := strata._rollup_of(source, rollup);
+    PERFORM strata._rollup_of(source, rollup);
     -- no writer may be about to mark a group of it
     PERFORM strata._lock_event_table(source);
+    -- somebody may have been before us
+    PERFORM strata._rollup_of(source, rollup);
     PERFORM strata._lock_views(source, ARRAY[rollup]);
+    entry := strata._rollup_of(source, rollup);
     PERFORM strata._drop_readers(entry);
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.rollup));
     PERFORM strata._execute_as(strata._owner(source), format('DROP VIEW %s', entry.definition));

@@ -59,7 +59,10 @@ BEGIN
     END IF;
     RAISE NOTICE 'rollup % is filled%', rollup, coalesce(' from ' || filled_from::text, '');
     RETURN filled_from IS NOT NULL;
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN SQLSTATE 'ST004' THEN
+    -- dropped or replaced meanwhile: there is nothing left to refresh
+    RETURN false;
+WHEN OTHERS THEN
     IF NOT tolerant OR SQLSTATE = '57014' THEN
         RAISE;
     END IF;

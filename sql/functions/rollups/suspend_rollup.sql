@@ -18,8 +18,10 @@ BEGIN
     PERFORM strata._require_read_committed('suspend a rollup');
     -- no writer may be about to mark a group of it
     PERFORM strata._lock_event_table(source);
+    -- somebody may have been before us
+    PERFORM strata._rollup_of(source, rollup);
     PERFORM strata._lock_views(source, ARRAY[rollup]);
-    -- somebody may have been before us, and a refresh may be about to give the rollup its final view
+    -- somebody may have been before us here too, and a refresh may be about to give the rollup its final view
     entry := strata._rollup_of(source, rollup);
     PERFORM FROM strata._rollup_progress p WHERE p.rollup_id = entry.rollup_id FOR NO KEY UPDATE;
     IF entry.suspended_at IS NOT NULL THEN
