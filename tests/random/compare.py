@@ -10,8 +10,9 @@ SKIPPED = ("55P03", "ST010", "ST004", "42P01", "40001")
 
 
 class Comparison:
-    def __init__(self, session, catalog):
-        self.session, self.catalog = session, catalog
+    def __init__(self, session, catalog, changing):
+        # changing() tells whether somebody is at a TRUNCATE or DDL
+        self.session, self.catalog, self.changing = session, catalog, changing
         # by rollup (its oid): (bound, number of columns, rows below the bound as text)
         self.frozen = {}
         self.done = self.skipped = self.frozen_groups = 0
@@ -21,7 +22,7 @@ class Comparison:
         for rollup, relation, suspended, columns in self.catalog():
             if relation == table.name and not suspended and only in (None, rollup):
                 try:
-                    self.rollup(rollup, columns, refresh)
+                    self.rollup_twice(rollup, columns, refresh)
                     self.done += 1
                 except RuntimeError as error:
                     if not str(error).startswith(SKIPPED):
@@ -30,6 +31,17 @@ class Comparison:
                 finally:
                     if self.session.state != "idle":
                         self.session.run("ROLLBACK")
+
+    def rollup_twice(self, rollup, columns, refresh):
+        changing = self.changing()
+        try:
+            self.rollup(rollup, columns, refresh)
+        except Differs:
+            # what became empty or went away while we waited for it is not seen by an old snapshot, a new one tells
+            if not changing:
+                raise
+            self.session.run("ROLLBACK")
+            self.rollup(rollup, columns, refresh)
 
     def rollup(self, rollup, columns, refresh):
         run = self.session.run

@@ -12,7 +12,7 @@ import time
 import compare
 import model
 from rows import Rows
-from session import FAILED, IDLE, LOST, Session
+from session import FAILED, IDLE, IN_TRANSACTION, LOST, Session
 from upkeep import Upkeep
 
 # What may happen to anybody: serialization, lock timeouts; and what may happen to each kind of statement.
@@ -48,11 +48,12 @@ class Driver:
         self.prepare_database()
         # half of the writers own the tables and are nobody else
         self.workers = [Session(f"s{n}", dsn, settings + ("; SET SESSION AUTHORIZATION owner" if n % 2 else "")) for n in range(workers)]
-        self.comparison = compare.Comparison(Session("check", dsn, settings + "; SET lock_timeout = '100ms'; SET statement_timeout = '60s'"), self.catalog)
+        self.comparison = compare.Comparison(Session("check", dsn, settings + "; SET lock_timeout = '100ms'; SET statement_timeout = '60s'"), self.catalog,
+                                              lambda: any(w.changes for w in self.workers))
         self.upkeep = Upkeep(self.random, self.tables, self.catalog)
         self.prepared, self.changes = [], 0
         for worker in self.workers:
-            worker.killed, worker.refreshes = False, None
+            worker.killed, worker.refreshes, worker.changes = False, None, False
 
     def prepare_database(self):
         run = self.admin.run
@@ -96,9 +97,11 @@ class Driver:
         if worker.state == IDLE:
             worker.statements = 0
             worker.began = self.changes
+            worker.changes = False
         worker.statements += 1
         if kind in DDL or "TRUNCATE" in sql:
             self.changes += 1
+            worker.changes = True
         worker.kind = kind
         worker.send((kind, sql), sql, copy)
         self.settle()
@@ -149,8 +152,10 @@ class Driver:
         worker.operation = None
         self.say(f"{self.number:6} {worker.name} -> {outcome}")
         self.outcomes[f"{kind} {outcome.sqlstate or 'ok'}"] += 1
-        if kind in DDL or "TRUNCATE" in sql:
+        if worker.changes and worker.state != IN_TRANSACTION:
+            # from here on others may see it
             self.changes += 1
+            worker.changes = False
         if worker.state == LOST or outcome.sqlstate in ("LOST", "57P01", "57P02"):
             if not worker.killed:
                 raise Failure(f"{worker.name} lost its connection: {outcome}")
@@ -172,8 +177,10 @@ class Driver:
             worker.run("ROLLBACK")
 
     def judge_look(self, worker, sql):
-        # an old snapshot sees the rows that TRUNCATE or DDL left, not those it saw: PostgreSQL's own rule
-        if worker.isolation != "READ COMMITTED" and worker.began != self.changes:
+        # an old snapshot sees the rows that TRUNCATE or DDL left, not those it saw: PostgreSQL's own rule; and who looked may
+        # have waited for whoever did so, whose answer has not been read yet
+        at_work = any(w.changes for w in self.workers if w is not worker)
+        if worker.isolation != "READ COMMITTED" and (worker.began != self.changes or at_work):
             return
         rows = worker.run(sql.replace("count(*)", "side, row", 1) + " ORDER BY row, side LIMIT 20")
         raise compare.Differs(f"{worker.name}, {worker.isolation}, sees a rollup differ from its query:\n" + "\n".join(f"  {side:5} {row[:300]}" for side, row in rows))

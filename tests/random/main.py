@@ -166,6 +166,8 @@ class Steps(Driver):
         gid = self.prepared.pop(self.random.randrange(len(self.prepared)))
         verb = "COMMIT" if self.random.random() < .7 else "ROLLBACK"
         self.say(f"{self.number:6} admin {verb} PREPARED {gid}")
+        # (it may hold a TRUNCATE)
+        self.changes += 1
         self.admin.run(f"{verb} PREPARED '{gid}'")
         self.settle()
 
