@@ -13,7 +13,8 @@ SELECT count(*) AS differences FROM (
 SELECT relkind FROM pg_class WHERE oid = 'source'::regclass;
 SELECT count(*) > 2 AS batches, sum(rows) AS rows, min(lower_time), max(upper_time) FROM strata.batches WHERE relation = 'source'::regclass;
 SELECT count(*) FROM source_view;
-SELECT conname, convalidated, confrelid::regclass FROM pg_constraint WHERE conrelid = 'pointing'::regclass;
+-- (those of partitions made ahead go with the calendar)
+SELECT conname, convalidated, confrelid::regclass FROM pg_constraint WHERE conrelid = 'pointing'::regclass AND (confrelid = 'source'::regclass OR confrelid::regclass::text < 'source_p2026_04') ORDER BY conname COLLATE "C";
 INSERT INTO source (ts) VALUES (now()) RETURNING id, twice;
 SELECT * FROM strata.conversions;
 SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'source'::regclass ORDER BY indexrelid::regclass::text;
