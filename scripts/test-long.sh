@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What make test leaves out: more rounds of the random tests of the pipeline and of rollups, and the conformance suite against two other
-# endpoints from npm (node and npm needed, nothing else of them is). ROUNDS sets how many.
+# What make test leaves out: more rounds of the random tests of the pipeline and of rollups, the SQL tests at other times than now,
+# and the conformance suite against two other endpoints from npm (node and npm needed, nothing else of them is). ROUNDS sets how many.
 . "$(dirname "$0")/lib.sh"
 "$ROOT/scripts/install.sh"
 build_programs
@@ -14,6 +14,8 @@ for seed in $(seq 50); do
     title "rollups under random operations, seed $seed"
     tests/random/run.sh --seed "$seed" --operations 2000 || failed=1
 done
+title "SQL at other times than now"
+tests/clocks/run.sh || failed=1
 title "second opinions on Kinesis"
 tests/kinesis/second-opinions.sh || failed=1
 [ "$failed" = 0 ] || die "tests FAILED"

@@ -86,14 +86,21 @@ DECLARE
     message pg_catalog.text;
 BEGIN
     EXECUTE statement;
-EXCEPTION WHEN undefined_column THEN
+EXCEPTION WHEN unique_violation THEN
+    -- (what PostgreSQL says when two sessions make a relation of one name at once)
+    RAISE EXCEPTION USING ERRCODE = '42P07', MESSAGE = 'the rollup exists already',
+        DETAIL = 'Another transaction has just made one of this name.', HINT = 'Take another name, or strata.replace_rollup to put one in its place.';
+WHEN undefined_column THEN
+    IF source IS NULL THEN
+        RAISE;
+    END IF;
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
     RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = message, DETAIL = strata._columns_there_are(source),
         HINT = 'Write columns as in a query over it, those with capitals or odd characters in double quotes: ARRAY[''user_id'', ''"Kind" AS kind''].';
 END
 $$;
 COMMENT ON FUNCTION strata._parse_definition(text, regclass) IS
-'Runs the CREATE VIEW of a definition as the caller; says which columns there are where it names one that is not there (42703).';
+'Runs the CREATE VIEW of a definition as the caller; says which columns source has, unless that is NULL, where it names one that is not there (42703), and that a rollup made meanwhile has the name (42P07).';
 
 CREATE FUNCTION strata._columns_there_are(relation regclass) RETURNS text
     LANGUAGE sql STABLE STRICT

@@ -72,7 +72,7 @@ DECLARE
     written strata._written_bucket;
     source pg_catalog.regclass;
 BEGIN
-    EXECUTE pg_catalog.format('CREATE VIEW %s AS %s', (place).definition, pg_catalog.rtrim(query, E'; \n\t'));
+    PERFORM strata._parse_definition(pg_catalog.format('CREATE VIEW %s AS %s', (place).definition, pg_catalog.rtrim(query, E'; \n\t')), NULL);
     source := (SELECT s.source FROM strata._definition_shape((place).definition::pg_catalog.regclass) s);
     PERFORM strata._managed(strata._authorize(strata._event_source(source), 'OWNER'));
     IF strata._event_source(source) OPERATOR(pg_catalog.<>) source THEN

@@ -45,8 +45,8 @@ WHERE i.inhparent IN ('by_wall_clock'::regclass, 'by_day'::regclass, 'by_uuid'::
 SELECT relation, partition, lower, upper FROM strata.partitions WHERE partition::text ~ 'by_.*2025_02' ORDER BY 1;
 SELECT relation, time_column, strata.ensure_partitions(relation, now(), now()) FROM strata.event_tables WHERE relation::text ~ 'by_' ORDER BY 1;
 INSERT INTO by_instant VALUES (1, '2025-02-15', 'a'), (2, now(), 'b');
-INSERT INTO by_wall_clock VALUES (1, '2025-02-28 23:59:59.999999', 'a'), (2, localtimestamp, 'b');
-INSERT INTO by_day VALUES (1, '2025-02-28', 'a'), (2, current_date, 'b');
+INSERT INTO by_wall_clock VALUES (1, '2025-02-28 23:59:59.999999', 'a'), (2, now() AT TIME ZONE 'Europe/Berlin', 'b');
+INSERT INTO by_day VALUES (1, '2025-02-28', 'a'), (2, (now() AT TIME ZONE 'Europe/Berlin')::date, 'b');
 INSERT INTO by_uuid VALUES (1, strata.uuid_at('2025-02-15 12:00+00'), 'a'), (2, strata.uuid_at(now()), 'b');
 SELECT refused($refused$INSERT INTO by_uuid VALUES (3, 'ffffffff-ffff-4fff-bfff-ffffffffffff', 'random')$refused$);
 CREATE TABLE by_hour_of_day (day date NOT NULL);

@@ -137,7 +137,7 @@ CREATE TABLE lines (order_id bigint, order_ts timestamptz, FOREIGN KEY (order_id
 SELECT strata.ensure_partitions('orders', now() - interval '4 days', now());
 INSERT INTO orders VALUES (1, date_trunc('day', now()) - interval '3 days'), (2, date_trunc('day', now()) - interval '4 days');
 INSERT INTO lines SELECT id, ts FROM orders WHERE id = 1;
-SELECT strata.alter_event_table('orders', retention => '1 day', accept_past => '1 hour', archive_required => true);
+SELECT strata.alter_event_table('orders', retention => '1 day', accept_past => '1 second', archive_required => true);
 SELECT days(upper), blocked_by FROM strata.expired_partitions('orders');
 SELECT regexp_replace(refused(format('SELECT strata.confirm_archive(%L, %L)', 'orders', (SELECT min(partition::text) FROM strata.partitions WHERE relation = 'orders'::regclass))), '\d{4}_\d\d_\d\d', 'day') AS refused;
 CALL strata.maintain_partitions('orders');

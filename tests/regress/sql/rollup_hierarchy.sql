@@ -90,6 +90,7 @@ CREATE TABLE wall (ts timestamp NOT NULL, n int);
 SELECT strata.create_event_table('wall', 'ts');
 SELECT strata.create_rollup('wall_hours', 'wall', '1 hour', '{}', ARRAY['sum(n) AS n']);
 SELECT strata.create_rollup('wall_weeks', 'wall_hours', '7 days', '{}', ARRAY['sum(n) AS n']);
-INSERT INTO wall SELECT now()::timestamp - i * interval '1 minute', i FROM generate_series(1, 20) i;
+SELECT strata.ensure_partitions('wall', now() - interval '1 hour', now()) >= 0 AS partitions;
+INSERT INTO wall SELECT (now() AT TIME ZONE 'UTC') - i * interval '1 minute', i FROM generate_series(1, 20) i;
 SELECT * FROM differences('wall_weeks');
 DROP SCHEMA rollup_hierarchy CASCADE;
