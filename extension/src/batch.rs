@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::audit;
 use crate::catalog;
 use crate::errors::raise;
 use crate::ledger::{self, LedgerRow};
@@ -43,7 +44,8 @@ unsafe extern "C-unwind" {
     fn nextval_internal_unguarded(relid: pg_sys::Oid, check_permissions: bool) -> i64;
 }
 
-unsafe fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64 {
+/// `nextval` without asking for rights.
+pub unsafe fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64 {
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal_unguarded(relid, check_permissions)) }
 }
 
@@ -204,6 +206,7 @@ unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg:
             unsafe { batch.complete() };
         }
     }
+    audit::on_transaction(event);
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         OPEN.with_borrow_mut(Vec::clear);
         rights::forget_permit();
@@ -217,6 +220,7 @@ unsafe extern "C-unwind" fn on_subtransaction(
     parent: pg_sys::SubTransactionId,
     _arg: *mut std::ffi::c_void,
 ) {
+    audit::on_subtransaction(event, mine, parent);
     match event {
         pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => {
             OPEN.with_borrow_mut(|open| open.retain(|batch| batch.subtransaction != mine));

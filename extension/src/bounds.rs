@@ -227,7 +227,7 @@ unsafe fn file_bytes(relation: pg_sys::Oid) -> i64 {
 }
 
 /// A relation and all below it, unlocked.
-unsafe fn with_descendants(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+pub unsafe fn with_descendants(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     unsafe {
         let lock = pg_sys::NoLock as pg_sys::LOCKMODE;
         let list =

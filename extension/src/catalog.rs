@@ -107,8 +107,9 @@ pub unsafe fn owner() -> Option<pg_sys::Oid> {
     unsafe { owner_of(our_table(c"_attribute_ids")?) }
 }
 
-/// `strata._attribute_ids` (`relation` 1, `attribute_id` 2, `attribute_number` 3, `dropped` 5): ids by attribute number.
-pub unsafe fn attribute_ids(relation: pg_sys::Oid) -> HashMap<i16, u32> {
+/// `strata._attribute_ids` (`relation` 1, `attribute_id` 2, `attribute_number` 3, `dropped` 5, `absent` 7): ids and absent
+/// values by attribute number.
+pub unsafe fn attribute_ids(relation: pg_sys::Oid) -> HashMap<i16, (u32, Option<Vec<u8>>)> {
     unsafe {
         our_table(c"_attribute_ids").map_or_else(HashMap::new, |ids| {
             scan(ids, |tuple, descriptor| {
@@ -116,11 +117,44 @@ pub unsafe fn attribute_ids(relation: pg_sys::Oid) -> HashMap<i16, u32> {
                     && attribute(tuple, 5, descriptor).value() == 0;
                 mine.then(|| {
                     let number = attribute(tuple, 3, descriptor).value() as i16;
-                    (number, attribute(tuple, 2, descriptor).value() as u32)
+                    let mut absent_is_null = false;
+                    let absent = pg_sys::heap_getattr(tuple, 7, descriptor, &mut absent_is_null);
+                    let absent = Vec::<u8>::from_datum(absent, absent_is_null);
+                    (number, (attribute(tuple, 2, descriptor).value() as u32, absent))
                 })
             })
             .collect()
         })
+    }
+}
+
+/// What the catalog says of an audited table.
+pub struct AuditedTable {
+    pub audit_id: i32,
+    pub uuid: [u8; 16],
+    pub history: pg_sys::Oid,
+    /// Ids of columns that are left out.
+    pub excluded: Vec<i32>,
+    /// Ids of the columns of its key.
+    pub keys: Vec<i32>,
+}
+
+/// `strata._audited_tables` (`audit_id` 1, `relation` 2, `table_uuid` 3, `history` 4, `excluded` 5, `key_ids` 6,
+/// `disabled_at` 7), of those that are audited now.
+pub unsafe fn audited_table(relation: pg_sys::Oid) -> Option<AuditedTable> {
+    unsafe {
+        scan(our_table(c"_audited_tables")?, |tuple, descriptor| {
+            let mine = oid_attribute(tuple, 2, descriptor) == relation && is_null(tuple, 7, descriptor);
+            let ids = |number| Vec::<i32>::from_datum(attribute(tuple, number, descriptor), false);
+            mine.then(|| AuditedTable {
+                audit_id: attribute(tuple, 1, descriptor).value() as i32,
+                uuid: *attribute(tuple, 3, descriptor).cast_mut_ptr::<[u8; 16]>(),
+                history: oid_attribute(tuple, 4, descriptor),
+                excluded: ids(5).unwrap_or_default(),
+                keys: ids(6).unwrap_or_default(),
+            })
+        })
+        .next()
     }
 }
 
@@ -199,7 +233,7 @@ pub fn quoted_name(relation: pg_sys::Oid) -> String {
     }
 }
 
-unsafe fn our_table(name: &std::ffi::CStr) -> Option<pg_sys::Oid> {
+pub unsafe fn our_table(name: &std::ffi::CStr) -> Option<pg_sys::Oid> {
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"strata".as_ptr(), true);
         let oid = pg_sys::get_relname_relid(name.as_ptr(), schema);

@@ -16,6 +16,7 @@ compile_error!(
     "pg_strata must be built with panic = \"unwind\": PostgreSQL errors unwind through Rust frames"
 );
 
+mod audit;
 mod batch;
 mod bounds;
 mod bucket;
@@ -41,6 +42,7 @@ pgrx::pg_module_magic!();
 #[allow(non_snake_case)]
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    audit::register_callbacks();
     batch::register_callbacks();
     catalog::register_callbacks();
     leaf::register_callbacks();

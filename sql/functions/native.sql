@@ -233,3 +233,118 @@ CREATE FUNCTION strata._stored_leaf(table_uuid uuid, relation regclass, stored a
     AS 'MODULE_PATHNAME', 'stored_leaf_wrapper';
 COMMENT ON FUNCTION strata._stored_leaf(uuid, regclass, anyelement) IS
 'The leaf of a stored row (docs/formats.md, "Row leaf"), of all its columns. 0A000 names a column whose type has no encoding.';
+
+CREATE FUNCTION strata._absent_value(relation regclass, attribute_number int) RETURNS bytea
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'absent_value_wrapper';
+COMMENT ON FUNCTION strata._absent_value(regclass, int) IS
+'The bytes, in row encoding version 1, of the value that rows older than a column have in it; NULL if that is NULL.';
+
+CREATE FUNCTION strata._audit_row() RETURNS trigger
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'strata_audit_row';
+COMMENT ON FUNCTION strata._audit_row() IS 'AFTER ROW trigger of an audited table: takes down which row versions come and go.';
+
+CREATE FUNCTION strata._audit_truncate() RETURNS trigger
+    LANGUAGE C
+    AS 'MODULE_PATHNAME', 'strata_audit_truncate';
+COMMENT ON FUNCTION strata._audit_truncate() IS 'BEFORE TRUNCATE trigger of an audited table and of each of its partitions.';
+
+CREATE FUNCTION strata._flush_audit() RETURNS void
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'flush_audit_wrapper';
+COMMENT ON FUNCTION strata._flush_audit() IS
+'Writes what the triggers of audited tables have taken down in this transaction and not written yet; otherwise that is done before it commits.';
+
+CREATE FUNCTION strata._audit_event(audit_id int, table_uuid uuid, operation text, detail text) RETURNS bigint
+    LANGUAGE C VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_event_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_event(int, uuid, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_event(int, uuid, text, text) IS 'Writes a chunk without rows into the log: something that happened to the table. Returns its id.';
+
+CREATE FUNCTION strata._audit_baseline(relation regclass) RETURNS bigint
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_baseline_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_baseline(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_baseline(regclass) IS 'Writes all rows of a table that is locked against writers into the log as those its state begins with; returns how many.';
+
+CREATE FUNCTION strata._chunk_leaf(chunk strata._audit_chunks) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'chunk_leaf_wrapper';
+COMMENT ON FUNCTION strata._chunk_leaf(strata._audit_chunks) IS 'The leaf of the audit log that the columns of a chunk make (docs/formats.md).';
+
+CREATE FUNCTION strata._chunk_holds(chunk strata._audit_chunks) RETURNS boolean
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'chunk_holds_wrapper';
+COMMENT ON FUNCTION strata._chunk_holds(strata._audit_chunks) IS 'Whether the entries of a chunk are those that its counts, roots and key hashes are of.';
+
+CREATE FUNCTION strata._audit_step(state bytea, operation text, added bytea, removed bytea) RETURNS bytea
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'audit_step_wrapper';
+COMMENT ON FUNCTION strata._audit_step(bytea, text, bytea, bytea) IS 'The state of an audited table (row count and LtHash16) after one more chunk.';
+
+CREATE FUNCTION strata._audit_follow(state bytea, later bytea) RETURNS bytea
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'audit_follow_wrapper';
+COMMENT ON FUNCTION strata._audit_follow(bytea, bytea) IS 'A state and what came after it, which may begin with a baseline.';
+
+CREATE FUNCTION strata._audit_rows(state bytea) RETURNS bigint
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'audit_rows_wrapper';
+COMMENT ON FUNCTION strata._audit_rows(bytea) IS 'How many rows a state has.';
+
+CREATE FUNCTION strata._audit_equal(one bytea, other bytea) RETURNS boolean
+    LANGUAGE C IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'audit_equal_wrapper';
+COMMENT ON FUNCTION strata._audit_equal(bytea, bytea) IS 'Whether two states are of the same rows; NULL is the state of no rows.';
+
+CREATE AGGREGATE strata._audit_state_of(operation text, added bytea, removed bytea) (
+    SFUNC = strata._audit_step,
+    STYPE = bytea
+);
+COMMENT ON AGGREGATE strata._audit_state_of(text, bytea, bytea) IS 'The state that chunks of one table, in the order of the log, leave.';
+
+CREATE FUNCTION strata._audit_scan(relation regclass) RETURNS bytea
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'audit_scan_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_scan(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_scan(regclass) IS 'The state of an audited table by its rows, read whole, under the snapshot of the calling statement and whatever policies say.';
+
+CREATE FUNCTION strata._audit_differences(
+    relation regclass, audit_id int,
+    OUT fault text, OUT key_names text[], OUT key_values text[], OUT partition regclass, OUT chunk_id bigint, OUT key_hash bigint
+) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'audit_differences_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_differences(regclass, int) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_differences(regclass, int) IS
+'The rows in which a table differs from its log: edited, missing or extra, with their key as far as it is known, and the chunk that knows them.';
+
+CREATE FUNCTION strata._append_leaves(size bigint, leaves bytea[]) RETURNS bytea
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'append_leaves_wrapper';
+REVOKE ALL ON FUNCTION strata._append_leaves(bigint, bytea[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._append_leaves(bigint, bytea[]) IS 'Appends leaves to the tiles of a tree of that size; returns the new root.';
+
+CREATE FUNCTION strata._tree_root(size bigint) RETURNS bytea
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'tree_root_wrapper';
+REVOKE ALL ON FUNCTION strata._tree_root(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._tree_root(bigint) IS 'The root of the first leaves of the log, by its tiles; NULL if they do not reach so far.';
+
+CREATE FUNCTION strata._tree_root_of(leaves bytea[]) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'tree_root_of_wrapper';
+COMMENT ON FUNCTION strata._tree_root_of(bytea[]) IS 'The root of RFC 9162 over leaf hashes in the order given.';
+
+CREATE FUNCTION strata._prove_inclusion(log_index bigint, size bigint) RETURNS bytea[]
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'prove_inclusion_wrapper';
+REVOKE ALL ON FUNCTION strata._prove_inclusion(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._prove_inclusion(bigint, bigint) IS 'Inclusion proof of RFC 9162, from the tiles of the log.';
+
+CREATE FUNCTION strata._prove_consistency(from_size bigint, to_size bigint) RETURNS bytea[]
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'prove_consistency_wrapper';
+REVOKE ALL ON FUNCTION strata._prove_consistency(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._prove_consistency(bigint, bigint) IS 'Consistency proof of RFC 9162, from the tiles of the log.';

@@ -10,6 +10,8 @@ CREATE TABLE strata._attribute_ids (
     dropped boolean NOT NULL DEFAULT false,
     -- the relation's OID as a number: it differs from relation after dump and restore, where attribute numbers may differ too
     relation_oid oid NOT NULL,
+    -- the bytes of the default of the ADD COLUMN that made it, which older rows have; NULL for NULL
+    absent bytea,
     PRIMARY KEY (relation, attribute_id)
 );
 

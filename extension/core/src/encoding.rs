@@ -200,6 +200,61 @@ impl RowHasher {
     }
 }
 
+/// Hashes the rows of one table like [`RowHasher`], from one buffer in which a row's values are written where they
+/// belong: what runs for every row of an audited table.
+#[derive(Clone, Debug)]
+pub struct RowBytes {
+    bytes: Vec<u8>,
+    /// Where the column that is being written begins.
+    column: usize,
+}
+
+impl RowBytes {
+    const PREFIX: usize = 18;
+    const HEAD: usize = 9;
+
+    /// A buffer for the rows of the table with this UUID.
+    pub fn new(table: [u8; 16]) -> Self {
+        let mut bytes = vec![LEAF_PREFIX, VERSION];
+        bytes.extend(table);
+        Self { bytes, column: 0 }
+    }
+
+    /// Starts a row.
+    pub fn begin(&mut self) {
+        self.bytes.truncate(Self::PREFIX);
+    }
+
+    /// Starts a column that is not absent, of an id higher than the last: its value is appended to what is returned.
+    pub fn open(&mut self, id: u32, tag: Tag) -> &mut Vec<u8> {
+        self.column = self.bytes.len();
+        self.bytes.extend(column_head(id, tag, &[]));
+        &mut self.bytes
+    }
+
+    /// The value of the column that was started last.
+    pub fn value(&self) -> &[u8] {
+        self.bytes.get(self.column + Self::HEAD..).unwrap_or_default()
+    }
+
+    /// Ends the column.
+    pub fn close(&mut self) {
+        let length = u32::try_from(self.value().len()).unwrap_or(u32::MAX);
+        let end = self.column + Self::HEAD;
+        self.bytes[end - 4..end].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// Takes the column back: its value is the absent one.
+    pub fn discard(&mut self) {
+        self.bytes.truncate(self.column);
+    }
+
+    /// The leaf hash of the row.
+    pub fn leaf(&self) -> Hash {
+        Sha256::digest(&self.bytes).into()
+    }
+}
+
 /// A `character(n)` value without the spaces that pad it: comparison ignores them, so the hash does.
 pub fn strip_padding(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);

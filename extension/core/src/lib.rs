@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment, no unsafe code. Everywhere a timestamp is microseconds since
 //! 2000-01-01 00:00 UTC, as in PostgreSQL, with `i64::MAX` and `i64::MIN` for plus and minus infinity.
 
+pub mod chunk;
 mod civil;
 pub mod copy;
 pub mod digest;

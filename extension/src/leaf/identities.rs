@@ -14,32 +14,47 @@ pub struct Column {
     pub id: u32,
     pub name: String,
     pub type_oid: pg_sys::Oid,
+    /// The bytes of its absent value, where that is not NULL.
+    pub absent: Option<Vec<u8>>,
 }
 
 /// The columns of a relation, each with its id. Columns that have none yet are given one.
 pub unsafe fn attributes(relation: pg_sys::Oid) -> Vec<Column> {
     unsafe {
-        let known = catalog::attribute_ids(relation);
+        let mut known = catalog::attribute_ids(relation);
         let live = live(relation);
-        if live.iter().all(|(number, _, _)| known.contains_key(number)) {
-            return with_ids(live, &known);
+        if !live.iter().all(|(number, _, _)| known.contains_key(number)) {
+            call(&format!("SELECT strata._identify_attributes({}::regclass)", relation.to_u32()));
+            known = catalog::attribute_ids(relation);
         }
-        call(&format!("SELECT strata._identify_attributes({}::regclass)", relation.to_u32()));
-        with_ids(live, &catalog::attribute_ids(relation))
+        live.into_iter()
+            .filter_map(|(number, name, type_oid)| {
+                let place = usize::try_from(number - 1).ok()?;
+                let (id, absent) = known.remove(&number)?;
+                Some(Column { place, id, name, type_oid, absent })
+            })
+            .collect()
     }
 }
 
-fn with_ids(live: Vec<(i16, String, pg_sys::Oid)>, known: &HashMap<i16, u32>) -> Vec<Column> {
-    live.into_iter()
-        .filter_map(|(number, name, type_oid)| {
-            let place = usize::try_from(number - 1).ok()?;
-            Some(Column { place, id: *known.get(&number)?, name, type_oid })
-        })
-        .collect()
+/// The columns of a partition, with the ids of the table it is a partition of: names are the same, places need not be.
+pub unsafe fn attributes_of_partition(partition: pg_sys::Oid, root: pg_sys::Oid) -> Vec<Column> {
+    unsafe {
+        let mut columns = attributes(root);
+        if partition != root {
+            let places: HashMap<String, i16> =
+                live(partition).into_iter().map(|(number, name, _)| (name, number)).collect();
+            columns.retain_mut(|column| {
+                let number = places.get(&column.name).copied().unwrap_or(0);
+                usize::try_from(number - 1).map(|place| column.place = place).is_ok()
+            });
+        }
+        columns
+    }
 }
 
 /// Number, name and type of the columns there are.
-unsafe fn live(relation: pg_sys::Oid) -> Vec<(i16, String, pg_sys::Oid)> {
+pub unsafe fn live(relation: pg_sys::Oid) -> Vec<(i16, String, pg_sys::Oid)> {
     unsafe {
         let opened = pg_sys::relation_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
         let descriptor = (*opened).rd_att;
@@ -74,7 +89,7 @@ pub fn label(labels: &HashMap<pg_sys::Oid, u32>, oid: pg_sys::Oid) -> u32 {
 }
 
 /// Runs a statement as the owner of the catalog: whoever writes a row has no right on it.
-unsafe fn call(statement: &str) {
+pub unsafe fn call(statement: &str) {
     unsafe {
         let Some(owner) = catalog::owner() else { return };
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);

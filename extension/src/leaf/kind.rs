@@ -54,6 +54,8 @@ pub struct Attribute {
     pub place: usize,
     pub id: u32,
     pub kind: Kind,
+    /// The bytes of its absent value, where that is not NULL. (A composite's attributes have none.)
+    pub absent: Option<Vec<u8>>,
 }
 
 // Not among pgrx's bindings.
@@ -133,6 +135,7 @@ impl Kind {
                     out.extend(interval.day.to_be_bytes());
                     out.extend(interval.month.to_be_bytes());
                 }
+                Codec::Sent(_) if self.tag == Tag::Numeric && encode_numeric(value, out) => {}
                 Codec::Sent(send) => {
                     out.extend(payload(pg_sys::OidFunctionCall1Coll(*send, pg_sys::InvalidOid, value)));
                 }
@@ -156,6 +159,13 @@ impl Kind {
             }
         }
     }
+}
+
+/// The bytes of one value; `None` if its type has no encoding.
+pub unsafe fn encode_one(type_oid: pg_sys::Oid, value: pg_sys::Datum) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    unsafe { Kind::of(type_oid, &mut Vec::new())?.encode(value, &mut bytes) };
+    Some(bytes)
 }
 
 unsafe fn scalar(tag: Tag, base: pg_sys::Oid) -> Option<Codec> {
@@ -184,35 +194,81 @@ pub unsafe fn attributes(
     relation: pg_sys::Oid,
     depends_on: &mut Vec<pg_sys::Oid>,
 ) -> Result<Vec<Attribute>, (String, pg_sys::Oid)> {
-    unsafe {
-        let ids = identities::attributes(relation);
-        let mut attributes = Vec::new();
-        for column in &ids {
-            let Some(kind) = Kind::of(column.type_oid, depends_on) else {
-                return Err((column.name.clone(), column.type_oid));
-            };
-            attributes.push(Attribute { place: column.place, id: column.id, kind });
-        }
-        attributes.sort_unstable_by_key(|attribute| attribute.id);
-        Ok(attributes)
+    unsafe { encode_columns(identities::attributes(relation), depends_on) }
+}
+
+/// The same of columns that are known.
+pub unsafe fn encode_columns(
+    columns: Vec<identities::Column>,
+    depends_on: &mut Vec<pg_sys::Oid>,
+) -> Result<Vec<Attribute>, (String, pg_sys::Oid)> {
+    let mut attributes = Vec::new();
+    for column in columns {
+        let Some(kind) = (unsafe { Kind::of(column.type_oid, depends_on) }) else {
+            return Err((column.name, column.type_oid));
+        };
+        attributes.push(Attribute { place: column.place, id: column.id, kind, absent: column.absent });
     }
+    attributes.sort_unstable_by_key(|attribute| attribute.id);
+    Ok(attributes)
 }
 
 /// What a value of variable length holds, detoasted.
 unsafe fn payload<'value>(value: pg_sys::Datum) -> &'value [u8] {
     unsafe {
+        // nearly all values lie there as they are; only others need a call
+        let start: *const u8 = value.cast_mut_ptr();
+        let first = *start;
+        if first & 1 == 1 && first != 1 {
+            return std::slice::from_raw_parts(start.add(1), usize::from(first >> 1) - 1);
+        } else if first.trailing_zeros() >= 2 {
+            let length = start.cast::<u32>().read_unaligned() >> 2;
+            return std::slice::from_raw_parts(start.add(4), length as usize - 4);
+        }
         let value = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
         std::slice::from_raw_parts(pgrx::vardata_any(value).cast(), pgrx::varsize_any_exhdr(value))
     }
 }
 
+/// A numeric as its send function writes it, from how it is stored; false for NaN and infinities, which are left to that.
+unsafe fn encode_numeric(value: pg_sys::Datum, out: &mut Vec<u8>) -> bool {
+    let stored = unsafe { payload(value) };
+    let word =
+        |place: usize| stored.get(place..place + 2).map_or(0, |two| u16::from_ne_bytes([two[0], two[1]]));
+    let header = word(0);
+    let (weight, sign, scale, digits) = match header & 0xc000 {
+        0xc000 => return false,
+        // the short form: everything in one word
+        0x8000 => {
+            let weight = if header & 0x40 == 0 { header & 0x3f } else { header | 0xffc0 };
+            (weight, if header & 0x2000 == 0 { 0 } else { 0x4000 }, (header & 0x1f80) >> 7, 2)
+        }
+        sign => (word(2), sign, header & 0x3fff, 4),
+    };
+    let count = (stored.len() - digits) / 2;
+    for field in [count as u16, weight, sign, scale] {
+        out.extend(field.to_be_bytes());
+    }
+    for digit in 0..count {
+        out.extend(word(digits + 2 * digit).to_be_bytes());
+    }
+    true
+}
+
+thread_local! {
+    static IS_UTF8: bool = {
+        // SAFETY: reads a setting of the database.
+        unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
+    };
+}
+
 /// Text in the server's encoding as UTF-8.
 unsafe fn utf8(text: &[u8]) -> &[u8] {
+    if IS_UTF8.with(|is| *is) {
+        return text;
+    }
     unsafe {
         let utf8 = pg_sys::pg_enc::PG_UTF8 as i32;
-        if pg_sys::GetDatabaseEncoding() == utf8 {
-            return text;
-        }
         let converted = pg_sys::pg_server_to_any(text.as_ptr().cast(), text.len() as i32, utf8);
         if converted.cast_const() == text.as_ptr().cast() {
             text

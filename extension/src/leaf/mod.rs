@@ -1,7 +1,7 @@
 //! Row leaves of stored rows: values straight from tuples to the hash of docs/formats.md. A relation's encoder is made
 //! once per backend and kept until the relation, a type in it or an enum changes.
 
-mod identities;
+pub mod identities;
 mod kind;
 
 use std::cell::RefCell;
@@ -10,18 +10,24 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use strata_core::encoding::RowHasher;
+use sha2::{Digest, Sha256};
+use strata_core::encoding::{RowBytes, Tag};
 use strata_core::merkle::Hash;
 
 use crate::catalog;
 use crate::errors::raise;
 use kind::Attribute;
+pub use kind::deform;
 
 /// Makes leaves of the rows of one relation.
-struct Encoder {
+pub struct Encoder {
     columns: Vec<Attribute>,
+    /// Whether the column at the same place belongs to the key.
+    in_key: Vec<bool>,
+    /// Whether a key is one integer, which stands for itself.
+    key_is_integer: bool,
     /// Relations whose change makes it void: its own, and those of composites.
-    depends_on: Vec<pg_sys::Oid>,
+    pub depends_on: Vec<pg_sys::Oid>,
 }
 
 thread_local! {
@@ -30,31 +36,98 @@ thread_local! {
 
 impl Encoder {
     unsafe fn new(relation: pg_sys::Oid) -> Self {
-        let mut depends_on = vec![relation];
-        match unsafe { kind::attributes(relation, &mut depends_on) } {
-            Ok(columns) => Self { columns, depends_on },
-            Err((column, type_oid)) => unsafe { refuse(relation, &column, type_oid) },
+        unsafe { Self::of_partition(relation, relation, &[], &[]) }
+    }
+
+    /// For the rows of a partition (or the table itself), by the ids of the table's columns, without those excluded.
+    pub unsafe fn of_partition(
+        partition: pg_sys::Oid,
+        table: pg_sys::Oid,
+        excluded: &[i32],
+        keys: &[i32],
+    ) -> Self {
+        let mut depends_on = vec![partition, table];
+        let mut columns = unsafe { identities::attributes_of_partition(partition, table) };
+        let is_of = |ids: &[i32], id: u32| ids.iter().any(|one| u32::try_from(*one) == Ok(id));
+        columns.retain(|column| !is_of(excluded, column.id));
+        match unsafe { kind::encode_columns(columns, &mut depends_on) } {
+            Ok(columns) => {
+                let in_key: Vec<bool> = columns.iter().map(|column| is_of(keys, column.id)).collect();
+                let mut key = columns.iter().zip(&in_key).filter(|(_, in_key)| **in_key);
+                let key_is_integer = key
+                    .next()
+                    .is_some_and(|(column, _)| matches!(column.kind.tag, Tag::Int2 | Tag::Int4 | Tag::Int8))
+                    && key.next().is_none();
+                Self { columns, in_key, key_is_integer, depends_on }
+            }
+            Err((column, type_oid)) => unsafe { refuse(table, &column, type_oid) },
         }
     }
 
-    /// The leaf of a row; `bytes` is room for one value.
-    unsafe fn leaf(
-        &self,
-        values: &[pg_sys::Datum],
-        nulls: &[bool],
-        hasher: &mut RowHasher,
-        bytes: &mut Vec<u8>,
-    ) -> Hash {
-        hasher.begin();
-        for column in &self.columns {
+    /// The highest id of a column.
+    pub fn schema(&self) -> u32 {
+        self.columns.last().map_or(0, |column| column.id)
+    }
+
+    /// Where the columns of the key stand in a tuple.
+    pub fn key_places(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().zip(&self.in_key).filter(|(_, in_key)| **in_key).map(|(column, _)| column.place)
+    }
+
+    /// The leaf of a row and the hash of its key.
+    pub unsafe fn leaf(&self, values: &[pg_sys::Datum], nulls: &[bool], row: &mut RowBytes) -> (Hash, u64) {
+        row.begin();
+        let mut key = Key::default();
+        for (column, in_key) in self.columns.iter().zip(&self.in_key) {
             if nulls.get(column.place).is_none_or(|null| *null) {
+                if column.absent.is_some() && column.place < nulls.len() {
+                    row.open(column.id, Tag::Null);
+                    row.close();
+                }
                 continue;
             }
-            bytes.clear();
+            let bytes = row.open(column.id, column.kind.tag);
             unsafe { column.kind.encode(values[column.place], bytes) };
-            hasher.column(column.id, column.kind.tag, bytes);
+            if *in_key {
+                key.take(self.key_is_integer, column.id, row.value());
+            }
+            if column.absent.as_ref().is_some_and(|absent| absent == row.value()) {
+                row.discard();
+            } else {
+                row.close();
+            }
         }
-        hasher.finish()
+        (row.leaf(), key.finish())
+    }
+}
+
+/// The hash of a row's key: 64 bits, by which rows of one table are told from each other. An integer stands for itself,
+/// anything else is the beginning of a SHA-256.
+#[derive(Default)]
+struct Key {
+    integer: u64,
+    hash: Option<Sha256>,
+}
+
+impl Key {
+    fn take(&mut self, is_integer: bool, id: u32, bytes: &[u8]) {
+        if is_integer {
+            // (of two, four or eight bytes: what is to its left is its sign)
+            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { u64::MAX } else { 0 };
+            self.integer = bytes.iter().fold(sign, |integer, byte| integer << 8 | u64::from(*byte));
+            return;
+        }
+        let hash = self.hash.get_or_insert_default();
+        hash.update(id.to_be_bytes());
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+
+    fn finish(self) -> u64 {
+        self.hash.map_or(self.integer, |hash| {
+            let hash: Hash = hash.finalize().into();
+            u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+        })
     }
 }
 
@@ -94,8 +167,41 @@ fn stored_leaf(table_uuid: pgrx::datum::Uuid, relation: pg_sys::Oid, stored: pgr
         }
         let encoder = encoder(relation);
         let (values, nulls) = kind::deform(stored.datum());
-        let mut hasher = RowHasher::new(*table_uuid.as_bytes());
-        encoder.leaf(&values, &nulls, &mut hasher, &mut Vec::new()).to_vec()
+        let mut row = RowBytes::new(*table_uuid.as_bytes());
+        encoder.leaf(&values, &nulls, &mut row).0.to_vec()
+    }
+}
+
+/// What PostgreSQL keeps of the default of an `ADD COLUMN` (its header for it is not among pgrx's).
+#[repr(C)]
+struct AttrMissing {
+    present: bool,
+    value: pg_sys::Datum,
+}
+
+/// `strata._absent_value(relation regclass, attribute_number int) RETURNS bytea`: the bytes of the value
+/// that rows older than the column have in it; NULL if that is NULL.
+#[pg_extern(sql = false)]
+fn absent_value(relation: pg_sys::Oid, attribute_number: i32) -> Option<Vec<u8>> {
+    // SAFETY: a relation held open, on the backend's main thread.
+    unsafe {
+        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        let opened = pg_sys::relation_open(relation, lock);
+        let constraints = (*(*opened).rd_att).constr;
+        let missing = if constraints.is_null() {
+            std::ptr::null()
+        } else {
+            (*constraints).missing.cast::<AttrMissing>().cast_const()
+        };
+        let place = usize::try_from(attribute_number - 1).ok();
+        let value = place.filter(|_| !missing.is_null()).and_then(|place| {
+            let missing = &*missing.add(place);
+            let type_oid =
+                (*(*opened).rd_att).attrs.as_slice((*(*opened).rd_att).natts as usize)[place].atttypid;
+            missing.present.then(|| kind::encode_one(type_oid, missing.value)).flatten()
+        });
+        pg_sys::relation_close(opened, lock);
+        value
     }
 }
 

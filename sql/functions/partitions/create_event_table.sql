@@ -64,6 +64,14 @@ BEGIN
             MESSAGE = format('%s is an event table already', relation),
             DETAIL = format('It has been one since %s.', (strata._event_table(relation)).created_at),
             HINT = format('strata.event_tables shows its settings; SELECT strata.release_event_table(%L) stops managing it.', relation::text);
+    ELSIF EXISTS (SELECT FROM strata._audited_tables a JOIN pg_class c ON c.oid = a.relation
+                  WHERE a.relation = _check_creatable.relation AND a.disabled_at IS NULL AND c.relkind = 'r')
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'ST002',
+            MESSAGE = format('%s cannot become an event table', relation),
+            DETAIL = 'It is audited, and its rows would be moved behind the log''s back.',
+            HINT = format('Run: SELECT strata.disable_audit(%1$L); and strata.enable_audit(%1$L) once it is an event table.', relation::text);
     ELSIF EXISTS (SELECT FROM strata._conversions c WHERE c.relation = _check_creatable.relation) THEN
         PERFORM strata._refuse_while_converting(relation, 'Its rows are being moved into an event table.',
             format('Run: CALL strata.convert_to_event_table(%1$L, …); to go on, or: SELECT strata.cancel_conversion(%1$L);', relation::text));

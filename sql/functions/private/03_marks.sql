@@ -246,6 +246,9 @@ BEGIN
     IF switches <> '{}' THEN
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s %s', relation, array_to_string(switches, ', ')));
     END IF;
+    IF EXISTS (SELECT FROM strata._audited_tables a WHERE a.relation = event_table.relation AND a.disabled_at IS NULL) THEN
+        PERFORM strata._create_truncate_trigger(_create_mark_triggers.relation);
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._create_mark_triggers(strata._event_tables, regclass) FROM PUBLIC;

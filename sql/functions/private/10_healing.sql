@@ -50,6 +50,8 @@ DECLARE
 BEGIN
     PERFORM strata._drop_conversion(c.relation, c.shadow, c.carry_function) FROM strata._conversions c
     WHERE NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.relation) OR NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = c.shadow);
+    PERFORM strata._note_dropped(a) FROM strata._audited_tables a
+    WHERE a.disabled_at IS NULL AND NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = a.relation);
     -- nearly always nothing is gone
     IF NOT EXISTS (SELECT FROM strata._event_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)
         AND NOT EXISTS (SELECT FROM strata._rollups r LEFT JOIN pg_class c ON c.oid = r.rollup WHERE c.oid IS NULL)

@@ -7,6 +7,9 @@ CREATE FUNCTION strata._identify_attributes(relation regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- columns that were there when the relation was met first have NULL for an absent value, whatever was their default
+    is_known boolean;
 BEGIN
     -- one at a time: ids are counted up
     PERFORM pg_advisory_xact_lock('strata._attribute_ids'::regclass::oid::int, relation::oid::int);
@@ -20,9 +23,14 @@ BEGIN
     FROM pg_attribute a
     WHERE i.relation = _identify_attributes.relation AND NOT i.dropped AND a.attrelid = i.relation AND a.attnum = i.attribute_number
       AND (a.attisdropped OR a.attname <> i.attribute_name);
-    INSERT INTO strata._attribute_ids (relation, attribute_id, attribute_number, attribute_name, relation_oid)
+    is_known := EXISTS (SELECT FROM strata._attribute_ids i WHERE i.relation = _identify_attributes.relation);
+    INSERT INTO strata._attribute_ids (relation, attribute_id, attribute_number, attribute_name, relation_oid, absent)
     SELECT relation, coalesce((SELECT max(i.attribute_id) FROM strata._attribute_ids i WHERE i.relation = _identify_attributes.relation), 0)
-               + row_number() OVER (ORDER BY a.attnum), a.attnum, a.attname, relation
+               + row_number() OVER (ORDER BY a.attnum), a.attnum, a.attname, relation,
+           -- a partitioned table stores no rows, so that its partitions know
+           CASE WHEN is_known THEN (
+               SELECT strata._absent_value(p.attrelid, p.attnum) FROM strata._tree(relation) t (relid)
+               JOIN pg_attribute p ON p.attrelid = t.relid AND p.attname = a.attname AND p.atthasmissing LIMIT 1) END
     FROM pg_attribute a
     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
       AND NOT EXISTS (SELECT FROM strata._attribute_ids i WHERE i.relation = _identify_attributes.relation AND i.attribute_number = a.attnum AND NOT i.dropped);

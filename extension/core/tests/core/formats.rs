@@ -1,7 +1,8 @@
 //! docs/formats.md against the code, and its examples of values against the server.
 
 use crate::support::{hex, jsonb_text, unhex};
-use strata_core::encoding::{RowHasher, Tag, strip_padding, tag_of_type};
+use strata_core::chunk::{self, Record, Rows};
+use strata_core::encoding::{RowBytes, RowHasher, Tag, strip_padding, tag_of_type};
 use strata_core::jsonb::{DEPTH_MAX, canonical};
 use strata_core::merkle::{Hash, leaf_hash, root, sorted_root};
 use strata_core::nested::{self, Bound};
@@ -159,4 +160,47 @@ fn the_batch_has_the_documented_checksum() {
     assert!(!leaves.is_sorted(), "an example that shows sorting matters");
     assert_ne!(root(&leaves), hash(checksum[0]));
     assert_eq!(sorted_root(&mut leaves), hash(checksum[0]));
+}
+
+#[test]
+fn a_record_of_the_log_is_encoded_as_documented() {
+    let row: Hash = hash(block("leaf")[0]);
+    let record = Record {
+        chunk_id: 7,
+        table: bytes(&["c0ffee00000040008000000000000001"]).try_into().unwrap(),
+        operation: "insert",
+        schema: 3,
+        changed_at: 1,
+        xid: 730,
+        system_identifier: 5,
+        added: Rows::of(&mut [chunk::entry(&row, 42)]),
+        removed: Rows::of(&mut []),
+        texts: [Some("ada"), Some("ada"), None, None, Some("{}"), None],
+    };
+    assert_eq!(hex(&record.encode()), hex(&bytes(&block("record"))));
+    assert_eq!(record.leaf(), hash(block("recordleaf")[0]));
+}
+
+/// The buffer of the triggers and the hasher of everything else.
+#[test]
+fn both_ways_to_hash_a_row_agree() {
+    let table = [9; 16];
+    let (mut hasher, mut row) = (RowHasher::new(table), RowBytes::new(table));
+    for n in 0..3_u8 {
+        hasher.begin();
+        hasher.column(1, Tag::Text, b"some text");
+        hasher.null(2);
+        hasher.column(5, Tag::Bytea, &[n; 200]);
+        row.begin();
+        row.open(1, Tag::Text).extend(b"some text");
+        row.close();
+        row.open(2, Tag::Null);
+        row.close();
+        row.open(4, Tag::Int2).extend([0, n]);
+        assert_eq!(row.value(), [0, n]);
+        row.discard();
+        row.open(5, Tag::Bytea).extend([n; 200]);
+        row.close();
+        assert_eq!(row.leaf(), hasher.finish());
+    }
 }

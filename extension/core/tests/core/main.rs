@@ -3,6 +3,7 @@
 //! One binary, because linking is slow. Golden vectors made by a server stand in `tests/data`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chunk;
 mod copy;
 mod digest;
 mod encoding;

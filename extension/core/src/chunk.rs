@@ -1,0 +1,209 @@
+//! A chunk of the audit log: what one statement did to one table, as the row leaves that came and went. Its encoded
+//! record is a leaf of the log (docs/formats.md).
+//!
+//! Here are bytes only: who wrote a row, and where chunks are kept, is the caller's affair.
+
+use crate::lthash::{LtHash, STATE_BYTES};
+use crate::merkle::{self, Hash};
+use sha2::{Digest, Sha256};
+
+/// The first byte of an encoded record.
+pub const RECORD_VERSION: u8 = 1;
+/// Rows of a chunk at most.
+pub const CHUNK_ROWS_MAX: usize = 65_536;
+/// Bytes of an entry.
+pub const ENTRY_BYTES: usize = 40;
+/// The operation whose chunk begins a table's state anew; `baseline_more` continues it.
+pub const BASELINE: &str = "baseline";
+/// Stands for a text that is NULL.
+const NULL_TEXT: u32 = u32::MAX;
+
+/// A row leaf and the hash of the row's key behind it.
+pub type Entry = [u8; ENTRY_BYTES];
+
+/// An entry from its parts.
+pub fn entry(leaf: &Hash, key: u64) -> Entry {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..32].copy_from_slice(leaf);
+    entry[32..].copy_from_slice(&key.to_be_bytes());
+    entry
+}
+
+/// What a record says of rows that came, or of rows that went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// How many.
+    pub count: u32,
+    /// The root over their leaves, sorted.
+    pub root: Hash,
+    /// SHA-256 over the hashes of their keys, in the order of the leaves.
+    pub keys: Hash,
+}
+
+impl Rows {
+    /// Sorts entries and says what the record has of them.
+    pub fn of(entries: &mut [Entry]) -> Self {
+        // (nearly always the first bytes tell)
+        let prefix = |entry: &Entry| u64::from_be_bytes(*entry.first_chunk().unwrap_or(&[0; 8]));
+        entries.sort_unstable_by(|one, other| prefix(one).cmp(&prefix(other)).then_with(|| one.cmp(other)));
+        Self::of_sorted(entries)
+    }
+
+    fn of_sorted(entries: &[Entry]) -> Self {
+        let leaves: Vec<Hash> = entries.iter().map(leaf).collect();
+        let keys: Vec<u8> = entries.iter().flat_map(|entry| entry[32..].iter().copied()).collect();
+        Self {
+            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            root: merkle::root(&leaves),
+            keys: Sha256::digest(keys).into(),
+        }
+    }
+
+    /// Whether these are the stored entries, sorted as they must be.
+    pub fn holds(&self, stored: &[u8]) -> bool {
+        entries(stored).is_some_and(|entries| entries.is_sorted() && Self::of_sorted(entries) == *self)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.count.to_be_bytes());
+        out.extend(self.root);
+        out.extend(self.keys);
+    }
+}
+
+/// Entries as they are stored, one behind the other; `None` if the bytes are no whole number of them.
+pub fn entries(stored: &[u8]) -> Option<&[Entry]> {
+    let (entries, rest) = stored.as_chunks::<ENTRY_BYTES>();
+    rest.is_empty().then_some(entries)
+}
+
+/// The row leaf of an entry.
+pub fn leaf(entry: &Entry) -> Hash {
+    let mut leaf = [0; 32];
+    leaf.copy_from_slice(&entry[..32]);
+    leaf
+}
+
+/// The hash of the row's key of an entry.
+pub fn key(entry: &Entry) -> u64 {
+    let mut key = [0; 8];
+    key.copy_from_slice(&entry[32..]);
+    u64::from_be_bytes(key)
+}
+
+/// All that the log says of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<'text> {
+    /// Its id, never used again.
+    pub chunk_id: u64,
+    /// The table, by the UUID it was given.
+    pub table: [u8; 16],
+    /// What was done.
+    pub operation: &'text str,
+    /// The highest column id the table had given out.
+    pub schema: u32,
+    /// Microseconds since 2000-01-01 UTC.
+    pub changed_at: i64,
+    /// The transaction, which means something together with the cluster.
+    pub xid: u64,
+    /// The cluster.
+    pub system_identifier: u64,
+    /// Rows that came.
+    pub added: Rows,
+    /// Rows that went.
+    pub removed: Rows,
+    /// Session user, current role, application, client address, context of the application, detail.
+    pub texts: [Option<&'text str>; 6],
+}
+
+impl Record<'_> {
+    /// The bytes whose leaf hash stands in the log.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![RECORD_VERSION];
+        out.extend(self.chunk_id.to_be_bytes());
+        out.extend(self.table);
+        text(&mut out, Some(self.operation));
+        out.extend(self.schema.to_be_bytes());
+        out.extend(self.changed_at.to_be_bytes());
+        out.extend(self.xid.to_be_bytes());
+        out.extend(self.system_identifier.to_be_bytes());
+        self.added.encode(&mut out);
+        self.removed.encode(&mut out);
+        for value in self.texts {
+            text(&mut out, value);
+        }
+        out
+    }
+
+    /// The leaf of the log.
+    pub fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&self.encode())
+    }
+}
+
+fn text(out: &mut Vec<u8>, value: Option<&str>) {
+    let Some(value) = value else { return out.extend(NULL_TEXT.to_be_bytes()) };
+    // (a text in PostgreSQL has less than 1 GiB)
+    out.extend(u32::try_from(value.len()).unwrap_or(NULL_TEXT - 1).to_be_bytes());
+    out.extend(value.as_bytes());
+}
+
+/// The rows a table has by its log: how many, and their `LtHash`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether it begins with a baseline, and what was before does not count.
+    pub is_whole: bool,
+    /// Rows that came less rows that went.
+    pub count: i64,
+    /// The leaves.
+    pub leaves: LtHash,
+}
+
+impl State {
+    /// Bytes of a state as it is kept.
+    pub const BYTES: usize = 1 + 8 + STATE_BYTES;
+
+    /// What [`State::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (whole, rest) = bytes.split_first()?;
+        let (count, leaves) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            is_whole: *whole != 0,
+            count: i64::from_be_bytes(*count),
+            leaves: LtHash::from_bytes(leaves)?,
+        })
+    }
+
+    /// The state, to be kept.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.is_whole)];
+        bytes.extend(self.count.to_be_bytes());
+        bytes.extend(self.leaves.to_bytes());
+        bytes
+    }
+
+    /// The next chunk of the table, in the order of the log.
+    pub fn apply(&mut self, operation: &str, added: &[Entry], removed: &[Entry]) {
+        if operation == BASELINE {
+            *self = Self { is_whole: true, ..Self::default() };
+        }
+        for entry in added {
+            self.leaves.add(&entry[..32]);
+        }
+        for entry in removed {
+            self.leaves.remove(&entry[..32]);
+        }
+        self.count =
+            self.count.wrapping_add_unsigned(added.len() as u64).wrapping_sub_unsigned(removed.len() as u64);
+    }
+
+    /// What came after this.
+    pub fn follow(&mut self, later: &Self) {
+        if later.is_whole {
+            self.clone_from(later);
+        } else {
+            self.count = self.count.wrapping_add(later.count);
+            self.leaves.merge(&later.leaves);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The audit log inside a backend: the trigger that takes down what rows come and go, the scan that says what rows there
+//! are. What a chunk's bytes mean is strata-core's; the log itself is SQL's.
+
+mod compare;
+mod log;
+mod scan;
+mod segment;
+mod target;
+mod trigger;
+mod write;
+
+pub use segment::{on_subtransaction, on_transaction};
+pub use target::register_callbacks;
