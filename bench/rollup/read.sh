@@ -3,7 +3,7 @@
 # p50, p95 and p99, a sampler of pg_stat_activity the share of readers waiting for the lock manager. Three ways to read, in turn:
 # the view, strata.rollup_lookup, and, as the floor, a plain table with the same rows and the same index.
 #
-# The default is a subset of about six minutes; FULL=1 takes all of 1, 90 and 365 daily leaves, 1 and 4 rollups, 1, 16 and 64
+# The default is a subset of about ten minutes; FULL=1 takes all of 1, 90 and 365 daily leaves, 1 and 4 rollups, 1, 16 and 64
 # clients, prepared and simple protocol, and 0, 30,000 and 3,000,000 pending rows. BENCH_LEAVES, BENCH_ROLLUPS, BENCH_CLIENTS,
 # BENCH_PROTOCOLS, BENCH_PENDING, BENCH_WAYS, BENCH_SECONDS and BENCH_EVENTS (rows folded before) change one at a time.
 # With pending rows a writer adds 200 rows ten times a second, none of them folded; BENCH_PENDING=busy reads beside that writer and
@@ -16,7 +16,7 @@ else
     : "${BENCH_LEAVES:=1 365}" "${BENCH_ROLLUPS:=1}" "${BENCH_CLIENTS:=1 64}" "${BENCH_PROTOCOLS:=prepared simple}" "${BENCH_PENDING:=0 busy}"
 fi
 ways=${BENCH_WAYS:-floor lookup view}
-seconds=${BENCH_SECONDS:-4}
+seconds=${BENCH_SECONDS:-9}
 events=${BENCH_EVENTS:-400000}
 users=2000
 
@@ -85,8 +85,9 @@ script() { # script <way> <rollups>: one file a rollup, since names cannot be pa
         printf -- '-f %s ' "$work/$1.$n.sql"
     done
 }
-sample() { # of the readers at work, how many wait for the lock manager
-    sql <<'END'
+sample() { # of the readers at work, how many wait for the lock manager; not while they plan what they keep
+    sleep "$((seconds * 2 / 3))"
+    timeout "$((seconds / 3))" "$(pg_bindir)/psql" -qAtX bench <<'END'
 SET application_name = 'sampler';
 SELECT count(*) FILTER (WHERE wait_event = 'LockManager'), count(*) FROM pg_stat_activity WHERE application_name = 'pgbench' AND state = 'active';
 \watch 0.1
@@ -99,7 +100,6 @@ measure() { # measure <way> <rollups> <clients> <protocol>: p50 p95 p99 in ms, a
     sampler=$!
     # shellcheck disable=SC2046
     "$pgbench" -n -M "$4" -T "$seconds" -c "$3" -j 2 -l --log-prefix="$work/log" $(script "$1" "$2") bench >"$work/pgbench" 2>&1 || { cat "$work/pgbench" >&2; exit 1; }
-    kill "$sampler" 2>/dev/null || true
     wait "$sampler" 2>/dev/null || true
     # the first fifth warms up; plans are made then
     cat "$work"/log.* | sort -k5,5g -k6,6g | awk 'NR > 0 { t[NR] = $3 } END { for (i = int(NR / 5) + 1; i <= NR; i++) print t[i] }' | sort -g |

@@ -30,6 +30,7 @@ mod extreme;
 mod histogram;
 mod leaf;
 mod ledger;
+mod lookup;
 mod rights;
 mod shape;
 mod uuid_time;
@@ -46,6 +47,7 @@ pub extern "C-unwind" fn _PG_init() {
     batch::register_callbacks();
     catalog::register_callbacks();
     leaf::register_callbacks();
+    lookup::register_callbacks();
 }
 
 /// `strata._build() RETURNS text`

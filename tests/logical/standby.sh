@@ -16,11 +16,32 @@ replayed
 publisher -c "INSERT INTO events SELECT now(), n % 7, n FROM generate_series(1, 100) n" -c "UPDATE events SET v = v + 1 WHERE k = 3" -c "DELETE FROM events WHERE k = 4"
 replayed
 same_groups
+# lookups, as a session keeps them planned while what they are about is replayed: one session, at each step told to look
+coproc looking { PGOPTIONS='-c client_min_messages=error' scripts/pg.sh psql "$standby" -qXAt -v ON_ERROR_STOP=1 -d "$database" 2>&1; }
+looked_up() { # of both ways one statement and so one snapshot
+    local line
+    echo "SELECT count(*) FROM (SELECT l.* FROM generate_series(0, 6) g (k), strata.rollup_lookup(NULL::by_k, jsonb_build_object('k', g.k)) l) l FULL JOIN by_k w ON l = w WHERE l.bucket IS NULL OR w.bucket IS NULL;" >&"${looking[1]}"
+    read -r line <&"${looking[0]}"
+    expect "lookups on the standby that differ, $1" "$line" 0
+}
+looked_up 'pending and marked'
+publisher -c "SELECT strata.refresh_rollup('by_k')" >/dev/null
+replayed
+looked_up 'all folded'
+publisher -c "INSERT INTO events VALUES (now(), 1, 1)" -c "DELETE FROM events WHERE k = 5"
+replayed
+looked_up 'pending and marked again'
+publisher -c "SELECT strata.add_rollup_aggregate('by_k', 'max(v) AS top')" -c "SELECT strata.ensure_partitions('events', now() - interval '20 days', now())" \
+    -c "INSERT INTO events VALUES (now() - interval '20 days', 2, 1)" >/dev/null
+replayed
+looked_up 'an aggregate more, and partitions'
+exec {looking[1]}>&-
+wait "$looking_PID" 2>/dev/null || true
 # a reader who may see nothing but the rollup sees the same
-reader() { sql "$1" -c 'SET ROLE standby_reader' -c 'SELECT * FROM by_k ORDER BY k'; }
+reader() { sql "$1" -c 'SET ROLE standby_reader' -c 'SELECT * FROM by_k ORDER BY k' -c "SELECT count(*) FROM strata.rollup_lookup(NULL::by_k, '{\"k\": 1}')"; }
 publisher -c 'CREATE ROLE standby_reader' -c 'GRANT SELECT ON by_k TO standby_reader'
 replayed
-expect "what a reader sees" "$(reader "$standby")" "$(publisher -c 'SELECT * FROM by_k ORDER BY k')"
+expect "what a reader sees" "$(reader "$standby")" "$(reader "$publisher")"
 expect "pending on the standby" "$(sql "$standby" -c "SELECT pending_batches > 0 FROM strata.rollups")" t
 publisher -c "SELECT strata.refresh_rollup('by_k')" -c "INSERT INTO events VALUES (now(), 1, 1)" >/dev/null
 replayed

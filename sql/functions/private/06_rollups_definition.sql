@@ -128,7 +128,8 @@ CREATE FUNCTION strata._refuse_settings(piece text, aggregate oid) RETURNS void
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (SELECT p.provolatile FROM pg_proc p WHERE p.oid = aggregate) = 's' THEN
+    IF EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc p ON p.oid IN (a.aggfnoid, a.aggtransfn)
+               WHERE a.aggfnoid = aggregate AND p.provolatile = 's' AND p.pronamespace = 'pg_catalog'::regnamespace) THEN
         PERFORM strata._refuse_expression(piece,
             format('What %s gives depends on settings of the session, such as TimeZone and DateStyle, so that sessions would not agree on what is exact.', aggregate::regproc),
             'Keep the values and render them when reading: array_agg(<value> ORDER BY <event time>) AS items in the rollup, and SELECT to_jsonb(items) from it.');
@@ -137,6 +138,26 @@ END
 $$;
 REVOKE ALL ON FUNCTION strata._refuse_settings(text, oid) FROM PUBLIC;
 COMMENT ON FUNCTION strata._refuse_settings(text, oid) IS 'Says why an aggregate that is only STABLE (those of JSON) cannot be kept, and what to keep instead: ST005.';
+
+-- PostgreSQL declares every aggregate IMMUTABLE, whatever it is made of.
+CREATE FUNCTION strata._refuse_parts(piece text, aggregate oid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    part regprocedure := (
+        SELECT p.oid::regprocedure FROM pg_aggregate a JOIN pg_proc p ON p.oid IN (a.aggtransfn, a.aggfinalfn)
+        WHERE a.aggfnoid = aggregate AND p.provolatile <> 'i' ORDER BY p.oid = a.aggfinalfn LIMIT 1);
+BEGIN
+    IF part IS NOT NULL THEN
+        PERFORM strata._refuse_expression(piece,
+            format('The aggregate %s computes with %s, which is not immutable: the same rows need not give the same value twice.', aggregate::regproc, part),
+            format('If it depends on its arguments alone, declare it so: ALTER FUNCTION %s IMMUTABLE;', part));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._refuse_parts(text, oid) FROM PUBLIC;
+COMMENT ON FUNCTION strata._refuse_parts(text, oid) IS 'Refuses an aggregate whose transition or final function is not immutable: ST005.';
 
 CREATE FUNCTION strata._check_definition(definition regclass, group_by text[], aggregates text[]) RETURNS void
     LANGUAGE plpgsql
@@ -172,6 +193,8 @@ BEGIN
             PERFORM strata._refuse_expression(piece, 'It is not a single aggregate call.',
                 'Write one call per column, such as ''sum(amount) AS spend'', and compute with the columns of the rollup afterwards.');
         END IF;
+        PERFORM strata._refuse_settings(piece, col.aggregate);
+        PERFORM strata._refuse_parts(piece, col.aggregate);
     END LOOP;
 END
 $$;

@@ -2,6 +2,14 @@
 -- Runs with the caller's rights and takes SELECT on the view. STABLE, so that the look at the ledger and the reading happen
 -- under the snapshot of the calling statement: no batch can be folded in between.
 CREATE FUNCTION strata.rollup_lookup(rollup anyelement, key jsonb, lower timestamptz DEFAULT NULL, upper timestamptz DEFAULT NULL) RETURNS SETOF anyelement
+    LANGUAGE C STABLE ROWS 100
+    AS 'MODULE_PATHNAME', 'strata_rollup_lookup';
+COMMENT ON FUNCTION strata.rollup_lookup(anyelement, jsonb, timestamptz, timestamptz) IS
+'The groups of a rollup by key, exact like its view, at a cost that does not depend on how many partitions the event table has: SELECT * FROM strata.rollup_lookup(NULL::clicks_by_user_day, ''{"user_id": 42}''). rollup: NULL of the rollup''s row type, which the rows returned have. key: an object of keys and values, all keys or some; null reads the group whose key is NULL. lower, upper: buckets from lower on and before upper; NULL is no bound. For applications, also unprepared ones: a session keeps what it reads with planned, storage and the partitions that hold pending rows or rows of marked groups. A rollup that is being filled is read through its view. Takes SELECT on the rollup. Errors: ST004 not a rollup, ST010 a suspended one, 22023 a key it does not have, 42501 without SELECT.';
+
+-- The same without kept statements, for what the library leaves aside: rollups being filled, times of pending rows that are
+-- not known, keys that are none; and for hosts without the library.
+CREATE FUNCTION strata._rollup_lookup(rollup anyelement, key jsonb, lower timestamptz, upper timestamptz) RETURNS SETOF anyelement
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -26,8 +34,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION strata.rollup_lookup(anyelement, jsonb, timestamptz, timestamptz) IS
-'The groups of a rollup by key, exact like its view, at a cost that does not depend on how many partitions the event table has: SELECT * FROM strata.rollup_lookup(NULL::clicks_by_user_day, ''{"user_id": 42}''). rollup: NULL of the rollup''s row type, which the rows returned have. key: an object of keys and values, all keys or some; null reads the group whose key is NULL. lower, upper: buckets from lower on and before upper; NULL is no bound. For applications, also unprepared ones: plans only what it reads, storage and the partitions that hold pending rows or rows of marked groups. A rollup that is being filled is read through its view. Takes SELECT on the rollup. Errors: ST004 not a rollup, ST010 a suspended one, 22023 a key it does not have, 42501 without SELECT.';
+COMMENT ON FUNCTION strata._rollup_lookup(anyelement, jsonb, timestamptz, timestamptz) IS
+'What rollup_lookup returns, planned for each call.';
 
 -- What a key names are columns of the definition after the bucket, so many as the catalog says: names as in rollup_series, which
 -- stay when columns of the view are renamed.

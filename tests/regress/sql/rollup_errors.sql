@@ -12,6 +12,14 @@ SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRA
 CREATE COLLATION ignoring_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['t COLLATE ignoring_case AS t'], ARRAY['count(*) AS n'])$refused$);
 DROP COLLATION ignoring_case;
+CREATE FUNCTION drift(float8, float8) RETURNS float8 LANGUAGE sql AS 'SELECT $1 + $2 * random()';
+CREATE AGGREGATE drifting(float8) (SFUNC = drift, STYPE = float8, INITCOND = '0');
+SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['drifting(f) AS f'])$refused$);
+CREATE FUNCTION written(float8) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1::text';
+CREATE AGGREGATE drifting_text(float8) (SFUNC = float8pl, STYPE = float8, INITCOND = '0', FINALFUNC = written);
+SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['drifting_text(f) FILTER (WHERE k > 0) AS f'])$refused$);
+SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['k'], ARRAY['jsonb_object_agg(t, k) AS o'])$refused$);
+DROP AGGREGATE drifting(float8), drifting_text(float8); DROP FUNCTION drift, written;
 SELECT refused($refused$SELECT * FROM strata._definition_columns('pg_class')$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['nothing'], ARRAY['count(*) AS n'])$refused$);
 SELECT refused($refused$SELECT strata.create_rollup('r', 'events', '1 day', ARRAY['(SELECT 1) AS k'], ARRAY['count(*) AS n'])$refused$);

@@ -100,18 +100,66 @@ SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity', '{[1
 RESET enable_seqscan;
 SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity', '{}', 'infinity', '-infinity', false, 'infinity', '-infinity', '-infinity') q (bucket, k, n) WHERE q.k = 42$$);
 SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity') q (bucket, k, n) WHERE q.k = 42$$);
--- what is locked
+-- what stays locked: storage as a whole, by the fast path; no partition, whether rows are pending or not
 BEGIN;
 SELECT count(*) FROM strata.rollup_lookup(NULL::big_by_k, '{"k": 42}');
-SELECT count(*) > 0 AS leaves FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relname ~ '^big_p\d';
+SELECT c.relname, l.mode, l.fastpath FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relname ~ '^(big|_)' ORDER BY 1;
 COMMIT;
 SELECT strata.refresh_rollup('big_by_k');
 BEGIN;
 SELECT count(*) FROM strata.rollup_lookup(NULL::big_by_k, '{"k": 42}');
-SELECT count(*) > 0 AS leaves FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relname ~ '^big_p\d';
+SELECT c.relname, l.mode, l.fastpath FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relname ~ '^(big|_)' ORDER BY 1;
 COMMIT;
 -- storage alone
 SELECT regexp_replace(strata.rollup_storage_query('big_by_k'), '\d+\)$', '…)');
+
+-- statements are kept, and made anew when what they name has changed: partitions, schema, types, index, reader
+CREATE TYPE shade AS ENUM ('dark', 'light');
+CREATE TABLE kept (ts timestamptz NOT NULL, s shade, c char(4), v varchar(30), p numeric(6, 2), b boolean);
+SELECT strata.create_event_table('kept', 'ts', accept_past => '10 years', premake => 0);
+SELECT count(strata.ensure_partitions('kept', m, m)) FROM generate_series('2026-01-15'::timestamptz, '2026-09-15', '1 month') m;
+SELECT strata.create_rollup('kept_sum', 'kept', '1 day', ARRAY['s', 'c', 'v', 'p', 'b'], ARRAY['count(*) AS n', 'max(p) AS top', 'strata.first(c, ts) AS earliest']);
+INSERT INTO kept SELECT date_trunc('month', '2026-01-15'::timestamptz + n % 9 * interval '1 month') + interval '14 days', (ARRAY['dark', 'light', NULL])[1 + n % 3]::shade, 'c' || n % 2, repeat('v', n % 4), n % 5, n % 2 = 0 FROM generate_series(1, 200) n;
+CREATE FUNCTION kept_differences() RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    WITH found AS MATERIALIZED (SELECT l.* FROM (SELECT DISTINCT s, c, v, p, b FROM kept_sum) k,
+            strata.rollup_lookup(NULL::kept_sum, jsonb_build_object('s', k.s, 'c', k.c, 'v', k.v, 'p', k.p, 'b', k.b)) l),
+        bounded AS MATERIALIZED (SELECT l.* FROM (SELECT DISTINCT b FROM kept_sum) k, (VALUES (NULL::timestamptz, '2026-03-15'::timestamptz), ('2026-03-15', '2026-08-15'), ('2026-08-15', NULL)) r (low, high),
+            strata.rollup_lookup(NULL::kept_sum, jsonb_build_object('b', k.b), low, high) l)
+    SELECT f::text FROM ((SELECT * FROM found EXCEPT ALL SELECT * FROM kept_sum) UNION ALL (SELECT * FROM kept_sum EXCEPT ALL SELECT * FROM found)) f
+    UNION ALL SELECT f::text FROM ((SELECT * FROM bounded EXCEPT ALL SELECT * FROM kept_sum) UNION ALL (SELECT * FROM kept_sum EXCEPT ALL SELECT * FROM bounded)) f
+$$;
+SELECT count(*) FROM kept_sum;
+SELECT * FROM kept_differences();
+SELECT strata.refresh_rollup('kept_sum');
+SELECT * FROM kept_differences();
+-- pending within one month, then rows of another, then marks in a third
+INSERT INTO kept SELECT '2026-04-15 01:00', 'light', 'c1', 'v', n, true FROM generate_series(1, 3) n;
+SELECT * FROM kept_differences();
+INSERT INTO kept VALUES ('2026-06-15', 'dark', 'x', 'new', 7, false);
+SELECT * FROM kept_differences();
+DELETE FROM kept WHERE ts = '2026-02-15' AND v = 'v';
+SELECT * FROM kept_differences();
+SELECT count(strata.ensure_partitions('kept', '2026-10-15', '2026-10-15'));
+INSERT INTO kept VALUES ('2026-10-15', 'dark', 'x', 'new', 7, false);
+SELECT * FROM kept_differences();
+ALTER TYPE shade RENAME TO hue; ALTER TYPE hue RENAME VALUE 'dark' TO 'black';
+SELECT * FROM kept_differences();
+ALTER TABLE kept_sum_storage_p2026_04 RENAME TO renamed; ALTER TABLE kept_sum_dirty RENAME TO kept_marks; ALTER TABLE kept_sum_storage RENAME TO kept_stored;
+SELECT * FROM kept_differences();
+DROP FUNCTION kept_differences;
+SELECT array_agg(DISTINCT s) AS hues, sum(n) AS n FROM strata.rollup_lookup(NULL::kept_sum, '{"c": "x"}');
+ALTER SCHEMA rollup_lookup RENAME TO rollup_lookup_2;
+SELECT sum(n) AS n FROM strata.rollup_lookup(NULL::rollup_lookup_2.kept_sum, '{"c": "x"}');
+ALTER SCHEMA rollup_lookup_2 RENAME TO rollup_lookup;
+SELECT sum(n) AS n FROM strata.rollup_lookup(NULL::kept_sum, '{"c": "x"}');
+DO $$ BEGIN EXECUTE (SELECT string_agg(format('DROP FUNCTION %s', p), '; ') FROM strata._readers('kept_stored') p); END $$;
+SELECT sum(n) AS n FROM strata.rollup_lookup(NULL::kept_sum, '{"c": "x"}');
+-- a null that is no value of a key, and values written in other ways
+SELECT sum(n) AS n FROM strata.rollup_lookup(NULL::kept_sum, '{"p": 7.0, "b": false}');
+SELECT sum(n) AS n FROM strata.rollup_lookup(NULL::kept_sum, '{"p": "7", "b": "f"}');
+SELECT count(*) FROM strata.rollup_lookup(NULL::kept_sum, '{"v": "nobody''s"}');
+SELECT count(*) FROM strata.rollup_lookup(NULL::kept_sum, '{"v": null}');
+DROP TABLE kept CASCADE;
 
 -- time columns without a zone, and UUIDs
 CREATE TABLE d (at date NOT NULL, k int); CREATE TABLE t (at timestamp NOT NULL, k int); CREATE TABLE u (at uuid NOT NULL, k int);
