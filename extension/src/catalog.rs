@@ -60,13 +60,27 @@ unsafe fn read_event_table(relation: pg_sys::Oid) -> Option<EventTable> {
     }
 }
 
+/// The id a table has as an event table, or as a target in `strata._target_tables` (`table_id` 1, `relation` 2).
+unsafe fn ingested_table_id(relation: pg_sys::Oid) -> Option<i32> {
+    unsafe {
+        if let Some(table) = read_event_table(relation) {
+            return Some(table.table_id);
+        }
+        scan(our_table(c"_target_tables")?, |tuple, descriptor| {
+            (oid_attribute(tuple, 2, descriptor) == relation)
+                .then(|| attribute(tuple, 1, descriptor).value() as i32)
+        })
+        .next()
+    }
+}
+
 /// Whether `strata._ingest_grants` (`table_id` 1, `role` 2) names the role or one it is a member of.
 pub unsafe fn is_ingest_granted(relation: pg_sys::Oid, user: pg_sys::Oid) -> bool {
     unsafe {
-        let Some(table) = read_event_table(relation) else { return false };
+        let Some(table_id) = ingested_table_id(relation) else { return false };
         let Some(grants) = our_table(c"_ingest_grants") else { return false };
         scan(grants, |tuple, descriptor| {
-            let granted = attribute(tuple, 1, descriptor).value() as i32 == table.table_id
+            let granted = attribute(tuple, 1, descriptor).value() as i32 == table_id
                 && pg_sys::has_privs_of_role(user, oid_attribute(tuple, 2, descriptor));
             granted.then_some(())
         })

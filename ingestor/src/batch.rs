@@ -1,14 +1,16 @@
 //! Chunks (one page of one shard, decoded) and batches of them (one transaction). Sorting of rows into leaves, the
 //! roots of the leaves, dead letters. Pure. Never: I/O, the database driver, the AWS SDK.
 
+use crate::changes::{LastByKey, last_by_key};
 use crate::decode::event_time::TimeType;
 use crate::decode::events::InnerKey;
+use crate::decode::plan::{TablePlan, Target};
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::stream::{Record, compare_sequence};
 use bytes::{Bytes, BytesMut};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use strata_core::merkle::{Hash, sorted_root};
 
@@ -26,10 +28,15 @@ pub struct Row {
     pub end: u32,
     /// Which event of the record it is.
     pub event: EventNumber,
-    /// Event time on the axis, microseconds since 2000-01-01.
+    /// Event time on the axis, microseconds since 2000-01-01; of a change there is none.
     pub time: i64,
-    /// Its leaf in the batch checksum.
+    /// Its leaf in the batch checksum; of a change there is none.
     pub hash: Hash,
+}
+
+impl Row {
+    /// The event time of what has none.
+    pub const NO_TIME: i64 = i64::MIN;
 }
 
 /// Which event of its record, counted from 0; `WHOLE` where a record is its event, or is refused as a whole.
@@ -134,6 +141,8 @@ pub struct Arranged {
     pub unplaced: Vec<Refused>,
     /// Count and root per leaf, if the server refuses no row.
     pub roots: Vec<LeafRoot>,
+    /// Of a change, the one before it of the same key, which it makes unnecessary.
+    pub before: HashMap<Place, Place>,
 }
 
 /// Place of a row in a batch: chunk and row.
@@ -144,6 +153,8 @@ pub type Place = (u32, u32);
 pub struct Refused {
     /// Which chunk.
     pub chunk: u32,
+    /// Which of its rows, where it was one.
+    pub row: Option<u32>,
     /// What and why.
     pub reject: Reject,
 }
@@ -219,18 +230,27 @@ impl Batch {
     }
 
     /// Arranges the rows, unless that is done.
-    pub fn arrange(&mut self, layout: &Layout, time_type: TimeType) {
-        if self.arranged.is_none() {
-            let (places, unplaced) = self.place(layout, time_type);
-            let roots = self.roots(&places, layout);
-            self.arranged = Some(Arranged { places, unplaced, roots });
+    pub fn arrange(&mut self, layout: &Layout, plan: &TablePlan) {
+        if self.arranged.is_some() {
+            return;
         }
+        self.arranged = Some(match &plan.target {
+            Target::Events { time_type, .. } => {
+                let (places, unplaced) = self.place(layout, *time_type);
+                let roots = self.roots(&places, layout);
+                Arranged { places, unplaced, roots, before: HashMap::new() }
+            }
+            Target::Keyed { key } => {
+                let LastByKey { places, before } = last_by_key(self, &plan.columns, key);
+                Arranged { places, unplaced: Vec::new(), roots: Vec::new(), before }
+            }
+        });
     }
 
     /// Arranges the rows in another layout.
-    pub fn rearrange(&mut self, layout: &Layout, time_type: TimeType) {
+    pub fn rearrange(&mut self, layout: &Layout, plan: &TablePlan) {
         self.arranged = None;
-        self.arrange(layout, time_type);
+        self.arrange(layout, plan);
     }
 
     /// What [`Batch::arrange`] has worked out.
@@ -240,7 +260,8 @@ impl Batch {
 
     /// Lowest and highest event time.
     pub fn range(&self) -> Option<(i64, i64)> {
-        let times = || self.chunks.iter().flat_map(|c| &c.rows).map(|r| r.time);
+        let rows = || self.chunks.iter().flat_map(|c| &c.rows);
+        let times = || rows().map(|r| r.time).filter(|time| *time != Row::NO_TIME);
         Some((times().min()?, times().max()?))
     }
 
@@ -272,7 +293,7 @@ impl Batch {
                     reason,
                     column: None,
                 };
-                refused.push(Refused { chunk: c, reject });
+                refused.push(Refused { chunk: c, row: Some(r), reject });
             }
         }
         (places, refused)
@@ -366,9 +387,9 @@ impl Batch {
 
     /// Rejects of the decoder.
     pub fn rejected(&self) -> impl Iterator<Item = Refused> + '_ {
-        (0..)
-            .zip(&self.chunks)
-            .flat_map(|(chunk, c)| c.rejects.iter().map(move |r| Refused { chunk, reject: r.clone() }))
+        (0..).zip(&self.chunks).flat_map(|(chunk, c)| {
+            c.rejects.iter().map(move |r| Refused { chunk, row: None, reject: r.clone() })
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Start};
 use crate::decode::event_time::TimeType;
-use crate::decode::plan::TablePlan;
+use crate::decode::plan::{TablePlan, Target};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::{TableSetup, setup_tables};
 use crate::kinesis::Kinesis;
@@ -64,21 +64,26 @@ fn describe(table: &TableSetup) -> String {
     let (from, to) = table.accepted;
     let time = |us: i64| match us {
         i64::MIN | i64::MAX => "any time".to_owned(),
-        us => table.plan.time_type.show(us),
+        us => table.plan.time_type().map_or_else(|| us.to_string(), |time_type| time_type.show(us)),
     };
     // Writing into a string cannot fail.
-    let _ = writeln!(
-        text,
-        "table {}: accepts event times{} from {} to {}",
-        table.plan.relation,
-        match table.plan.time_type {
-            TimeType::TimestampTz => "",
-            TimeType::Timestamp | TimeType::Date => " (by the wall clock)",
-            TimeType::Uuid => " (of UUIDs of version 7)",
-        },
-        time(from),
-        time(to)
-    );
+    let _ = match table.plan.target {
+        Target::Keyed { .. } => {
+            writeln!(text, "table {}: changes are applied by primary key", table.plan.relation)
+        }
+        Target::Events { time_type, .. } => writeln!(
+            text,
+            "table {}: accepts event times{} from {} to {}",
+            table.plan.relation,
+            match time_type {
+                TimeType::TimestampTz => "",
+                TimeType::Timestamp | TimeType::Date => " (by the wall clock)",
+                TimeType::Uuid => " (of UUIDs of version 7)",
+            },
+            time(from),
+            time(to)
+        ),
+    };
     for feed in &table.feeds {
         let start = match feed.start {
             Start::TrimHorizon => "TRIM_HORIZON".to_owned(),

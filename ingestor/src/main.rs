@@ -2,6 +2,7 @@
 //! the runtime and the subcommand. Never: anything a subcommand's own file could hold.
 
 mod batch;
+mod changes;
 mod check;
 mod cli;
 mod config;

@@ -37,6 +37,7 @@ pub struct Metrics {
     pub commit: Durations,
     records_by: Counters,
     bytes_by: Counters,
+    skipped_by: Counters,
     rows_by: Counters,
     dead_by: Counters,
     retries_by: Counters,
@@ -138,6 +139,13 @@ impl Metrics {
         self.bytes_by.add(&[table, stream], bytes);
     }
 
+    /// Events were passed over.
+    pub fn skipped(&self, (table, stream, _): &ShardName, events: usize) {
+        if events > 0 {
+            self.skipped_by.add(&[table, stream], events);
+        }
+    }
+
     /// A batch is in the database.
     pub fn committed(&self, table: &str, rows: usize, dead_letters: &[Option<String>]) {
         Self::add(&self.rows, rows);
@@ -207,6 +215,8 @@ impl Metrics {
         let stream = ["relation", "stream"];
         text.counters("strata_records_total", "Records read.", &stream, &self.records_by);
         text.counters("strata_record_bytes_total", "Bytes of the records read.", &stream, &self.bytes_by);
+        let skipped = "Events passed over: they concern another table, or no row.";
+        text.counters("strata_skipped_events_total", skipped, &stream, &self.skipped_by);
         text.counters("strata_rows_total", "Rows committed.", &["relation"], &self.rows_by);
         let outcome = ["relation", "outcome"];
         text.counters("strata_batches_total", "Attempts to write a batch.", &outcome, &self.outcomes);

@@ -1,10 +1,11 @@
 //! `strata try`: what would become of records. Reads the table's columns and writes nothing. Never: streams.
 
 use crate::batch::{EventNumber, Reject, Row};
+use crate::changes::{numbers, split};
 use crate::cli::Try;
 use crate::config::Config;
 use crate::decode::event_time::TimeType;
-use crate::decode::plan::{Column, TablePlan};
+use crate::decode::plan::{Column, TablePlan, Target};
 use crate::decode::{Bounds, Decoded, Decoder};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::setup_tables;
@@ -96,27 +97,42 @@ fn rejected(reject: &Reject) -> (&'static str, Value) {
 }
 
 fn row(plan: &TablePlan, row: &Row, bytes: &[u8], accepted: (i64, i64)) -> (&'static str, Value) {
-    if row.time < accepted.0 || row.time > accepted.1 {
-        let reason = format!("event time is outside the accepted window: {}", plan.time_type.show(row.time));
-        let column = &plan.columns[plan.time].name;
-        return ("dead_letter", json!({"reason": reason, "sqlstate": "23514", "column": column}));
+    if let (Some(time_type), Some(column)) = (plan.time_type(), plan.time_column())
+        && (row.time < accepted.0 || row.time > accepted.1)
+    {
+        let reason = format!("event time is outside the accepted window: {}", time_type.show(row.time));
+        return ("dead_letter", json!({"reason": reason, "sqlstate": "23514", "column": column.name}));
     }
     let bytes = bytes.get(row.start as usize..row.end as usize).unwrap_or_default();
-    ("row", Value::Object(values(plan, bytes)))
+    match &plan.target {
+        Target::Events { .. } => ("row", Value::Object(values(plan, bytes))),
+        Target::Keyed { key } => change(plan, key, bytes),
+    }
+}
+
+/// A change: what would be set, or the key of what would be deleted.
+fn change(plan: &TablePlan, key: &[usize], bytes: &[u8]) -> (&'static str, Value) {
+    let fields = split(bytes);
+    let mut values = values(plan, bytes);
+    if fields.last().copied().flatten() == Some(&[1]) {
+        values.retain(|name, _| key.iter().any(|at| plan.columns[*at].name == *name));
+        return ("delete", Value::Object(values));
+    }
+    let kept =
+        fields.len().checked_sub(2).map(|at| numbers(fields[at]).unwrap_or_default()).unwrap_or_default();
+    for number in kept {
+        let column = usize::try_from(number - 1).ok().and_then(|at| plan.columns.get(at));
+        column.and_then(|column| values.remove(&column.name));
+    }
+    ("upsert", Value::Object(values))
 }
 
 /// The columns of an encoded row, as a person reads them.
 fn values(plan: &TablePlan, row: &[u8]) -> Map<String, Value> {
-    let mut rest = row.get(2..).unwrap_or_default();
-    let mut values = Map::new();
-    for column in &plan.columns {
-        let Some((head, after)) = rest.split_first_chunk::<4>() else { break };
-        let length = usize::try_from(i32::from_be_bytes(*head)).ok();
-        let (value, after) = after.split_at_checked(length.unwrap_or(0)).unwrap_or_default();
-        values.insert(column.name.clone(), if length.is_some() { shown(column, value) } else { Value::Null });
-        rest = after;
-    }
-    values
+    let of_column = |(column, field): (&Column, Option<&[u8]>)| {
+        (column.name.clone(), field.map_or(Value::Null, |value| shown(column, value)))
+    };
+    plan.columns.iter().zip(split(row)).map(of_column).collect()
 }
 
 /// A value as a person reads it, or the elements of an array.

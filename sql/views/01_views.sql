@@ -86,7 +86,7 @@ COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pend
 CREATE VIEW strata.shards AS
 SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows
 FROM strata._checkpoints k
-JOIN strata._event_tables t ON t.table_id = k.table_id
+JOIN strata._ingested_tables t ON t.table_id = k.table_id
 JOIN pg_class c ON c.oid = t.relation
 LEFT JOIN strata._leases l ON l.table_id = k.table_id AND l.stream = k.stream AND l.shard = k.shard
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
@@ -96,7 +96,7 @@ CREATE VIEW strata.dead_letters AS
 SELECT d.dead_letter_id, t.relation, d.batch_id, d.stream, d.shard, d.sequence_number, d.sub_sequence, d.partition_key, d.arrived_at,
        d.reason, d.sqlstate, d.column_name, d.payload, d.payload_bytes, d.created_at
 FROM strata._dead_letters d
-JOIN strata._event_tables t ON t.table_id = d.table_id
+JOIN strata._ingested_tables t ON t.table_id = d.table_id
 JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.dead_letters IS 'Records, and events of records, that could not become rows: reason, SQLSTATE where there is one, place in the stream (sub_sequence: the event''s number in its record), and the whole record as one LZ4 block of payload_bytes bytes (strata dead-letters show). Of several events of one record the first keeps it, the others have payload_bytes 0.';

@@ -99,12 +99,12 @@ impl TryFrom<toml::Value> for ColumnSetting {
 }
 
 /// A value of the file as JSON text; a date or time becomes a string.
-fn json(value: &toml::Value) -> Result<String, String> {
+pub fn json(value: &toml::Value) -> Result<String, String> {
     let plain = match value {
         toml::Value::Datetime(time) => return Ok(format!("\"{time}\"")),
         other => other,
     };
-    serde_json::to_string(plain).map_err(|e| format!("a column of a feed: {e}"))
+    serde_json::to_string(plain).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

@@ -98,7 +98,10 @@ fn a_wrong_value_says_which() {
 #[test]
 fn database_url_is_the_last_resort() {
     let url = [("DATABASE_URL", "postgresql://url")];
-    assert_eq!(with("", &url, &Overrides::default()).unwrap().dsn().unwrap().reveal(), "postgresql://url");
+    assert_eq!(
+        with("", &url, &Overrides::default()).unwrap().postgres.dsn().unwrap().reveal(),
+        "postgresql://url"
+    );
     let config = with("[postgres]\ndsn = 'host=file'", &url, &Overrides::default()).unwrap();
-    assert_eq!(config.dsn().unwrap().reveal(), "host=file");
+    assert_eq!(config.postgres.dsn().unwrap().reveal(), "host=file");
 }

@@ -10,7 +10,7 @@ pub use column::{ColumnSetting, RuleSettings};
 pub use load::{Overrides, load};
 pub use secret::Secret;
 
-use crate::decode::compression;
+use crate::decode::{compression, envelope};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -56,12 +56,52 @@ pub struct Postgres {
     pub dsn: Secret,
     /// File holding it.
     pub dsn_file: String,
+    /// File holding the password.
+    pub password_file: String,
+    /// How much of TLS is asked for, where the connection string does not say.
+    pub sslmode: String,
+    /// Authorities to trust.
+    pub sslrootcert: String,
+    /// Certificate to show.
+    pub sslcert: String,
+    /// Its key.
+    pub sslkey: String,
     /// Bound on one attempt to connect.
     pub connect_timeout_ms: u64,
     /// The server's bound on our silence inside a transaction.
     pub idle_in_transaction_timeout_ms: u64,
     /// What a commit waits for.
     pub synchronous_commit: String,
+}
+
+impl Postgres {
+    /// The connection string, from wherever it is kept.
+    pub fn dsn(&self) -> Result<Secret> {
+        if !self.dsn.reveal().is_empty() {
+            return Ok(self.dsn.clone());
+        }
+        if !self.dsn_file.is_empty() {
+            return secret_of("postgres.dsn_file", &self.dsn_file);
+        }
+        Err(Error::usage(
+            "no database is configured: set STRATA_POSTGRES_DSN, postgres.dsn or postgres.dsn_file",
+        ))
+    }
+
+    /// The password, where it lies apart.
+    pub fn password(&self) -> Result<Option<Secret>> {
+        if self.password_file.is_empty() {
+            return Ok(None);
+        }
+        secret_of("postgres.password_file", &self.password_file).map(Some)
+    }
+}
+
+/// What a file holds, without the line's end.
+fn secret_of(key: &str, file: &str) -> Result<Secret> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::usage(format!("{key} \"{file}\" cannot be read: {e}")))?;
+    Ok(Secret::new(text.trim()))
 }
 
 /// Reading of streams.
@@ -200,6 +240,12 @@ pub struct Feed {
     pub compression: compression::Setting,
     /// What a payload holds.
     pub events: Events,
+    /// What is around an event.
+    pub envelope: envelope::Kind,
+    /// What becomes of a column that a change lacks.
+    pub missing: Missing,
+    /// Paths and the values one of which must be there; other events do not concern the table.
+    pub only: BTreeMap<String, Vec<toml::Value>>,
     /// Columns left to their defaults.
     pub skip_columns: Vec<String>,
     /// Where columns come from and what they must be like.
@@ -230,6 +276,16 @@ pub enum Events {
     Lines,
 }
 
+/// What becomes of a column that a change lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// It is NULL.
+    Null,
+    /// It stays as it is.
+    Keep,
+}
+
 /// Where a stream not read before begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -242,6 +298,13 @@ pub enum Start {
 }
 
 impl Feed {
+    /// The values of each path of `only`, as JSON.
+    pub fn only(&self) -> Result<Vec<Vec<String>>> {
+        let wrong = |e| Error::usage(format!("feeds.only: {e}"));
+        let values = |values: &Vec<toml::Value>| values.iter().map(column::json).collect::<Result<_, _>>();
+        self.only.values().map(values).collect::<Result<_, String>>().map_err(wrong)
+    }
+
     /// The parsed start.
     pub fn start(&self) -> Result<Start> {
         match self.start.as_str() {
@@ -330,22 +393,6 @@ impl Config {
             feed.start()?;
         }
         Ok(&self.feeds)
-    }
-
-    /// The connection string, from wherever it is kept.
-    pub fn dsn(&self) -> Result<Secret> {
-        if !self.postgres.dsn.reveal().is_empty() {
-            return Ok(self.postgres.dsn.clone());
-        }
-        if !self.postgres.dsn_file.is_empty() {
-            let text = std::fs::read_to_string(&self.postgres.dsn_file).map_err(|e| {
-                Error::usage(format!("postgres.dsn_file \"{}\" cannot be read: {e}", self.postgres.dsn_file))
-            })?;
-            return Ok(Secret::new(text.trim()));
-        }
-        Err(Error::usage(
-            "no database is configured: set STRATA_POSTGRES_DSN, postgres.dsn or postgres.dsn_file",
-        ))
     }
 
     /// The name leases are held under.

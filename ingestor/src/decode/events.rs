@@ -4,7 +4,7 @@
 
 use super::compression::Trouble;
 use super::{Decoded, Decoder, Fault, kpl};
-use crate::batch::{EventNumber, Reject, Row};
+use crate::batch::EventNumber;
 use crate::config::Events;
 use crate::decode::plan::Mapping;
 use crate::decode::source::Origin;
@@ -72,6 +72,7 @@ impl Decoder {
     ) {
         let before =
             (copy.mark(), decoded.rows.len(), decoded.rejects.len(), decoded.keys.len(), decoded.reasons);
+        let skipped = decoded.skipped;
         let mut unpacking = Unpacking {
             record: index,
             origin: Origin { record, key: None },
@@ -102,6 +103,7 @@ impl Decoder {
             decoded.rejects.truncate(before.2);
             decoded.keys.truncate(before.3);
             decoded.reasons = before.4;
+            decoded.skipped = skipped;
             self.reject(index, EventNumber::WHOLE, (fault, None), decoded);
         }
     }
@@ -115,13 +117,14 @@ impl Decoder {
         decoded: &mut Decoded,
     ) -> Result<(), Stop> {
         let (mark, rows, rejects) = (copy.mark(), decoded.rows.len(), decoded.rejects.len());
-        let (event, reasons) = (unpacking.event, decoded.reasons);
+        let (event, reasons, skipped) = (unpacking.event, decoded.reasons, decoded.skipped);
         match self.payload(data, unpacking, copy, decoded) {
             Err(Stop::Payload(fault)) => {
                 copy.rollback(mark);
                 decoded.rows.truncate(rows);
                 decoded.rejects.truncate(rejects);
                 decoded.reasons = reasons;
+                decoded.skipped = skipped;
                 unpacking.event = event;
                 let number = self.number(unpacking)?;
                 self.reject(unpacking.record, number, (fault, None), decoded);
@@ -219,51 +222,6 @@ impl Decoder {
         }
         unpacking.event += 1;
         Ok(if unpacking.numbered { EventNumber::new(event) } else { EventNumber::WHOLE })
-    }
-
-    /// Appends the row of an event, or the reason why there is none.
-    pub(super) fn place(
-        &mut self,
-        (record, event): (u32, EventNumber),
-        origin: Origin,
-        data: &[u8],
-        copy: &mut CopyBuffer,
-        decoded: &mut Decoded,
-    ) {
-        let mark = copy.mark();
-        let start = copy.len();
-        match self.row(origin, data, copy) {
-            Ok(time) => decoded.rows.push(Row {
-                record,
-                start: u32::try_from(start).unwrap_or(u32::MAX),
-                end: u32::try_from(copy.len()).unwrap_or(u32::MAX),
-                event,
-                time,
-                hash: self.hasher.finish(),
-            }),
-            Err(wrong) => {
-                copy.rollback(mark);
-                self.reject(record, event, wrong, decoded);
-            }
-        }
-    }
-
-    /// Notes what is no row.
-    pub(super) fn reject(
-        &self,
-        record: u32,
-        event: EventNumber,
-        (fault, column): Wrong,
-        decoded: &mut Decoded,
-    ) {
-        decoded.reasons += fault.reason.len();
-        decoded.rejects.push(Reject {
-            record,
-            event,
-            sqlstate: Some(fault.sqlstate.to_owned()),
-            reason: fault.reason.into_owned(),
-            column: column.map(|c| self.plan.columns[c].name.clone()),
-        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! One pass over a record's JSON that notes where the wanted values lie. Nothing is copied or allocated; the text
 //! of every wanted value is validated, everything else skipped. Never: types of columns.
 
+use super::Fault;
 use super::path::Node;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -41,6 +42,13 @@ pub fn find(record: &str, root: &Node, slots: &mut [Span]) -> Result<(), serde_j
     let base = record.as_ptr() as usize;
     Walk { node: root, base, slots, below: false }.deserialize(&mut deserializer)?;
     deserializer.end()
+}
+
+/// What is wrong with a record that could not be read.
+pub fn fault(error: &serde_json::Error) -> Fault {
+    let reason = error.to_string();
+    let what = if reason.starts_with("not an object") { "record is" } else { "record is not JSON:" };
+    Fault::new("22P02", format!("{what} {reason}"))
 }
 
 /// The texts of an array's elements.

@@ -4,30 +4,31 @@
 mod array;
 pub mod compression;
 pub mod encode;
+pub mod envelope;
 pub mod event_time;
 pub mod events;
 pub mod json;
 pub mod kpl;
 pub mod path;
 pub mod plan;
+pub mod reading;
+pub mod row;
 pub mod rules;
 pub mod scalar;
 pub mod source;
 
 use crate::batch::{EventNumber, Reject, Row};
 use crate::config;
-use crate::decode::encode::{Encoder, Value};
+use crate::decode::envelope::{Change, Opened, Opener, Operation};
 use crate::decode::events::{InnerKey, Wrong, utf8};
-use crate::decode::json::Span;
 use crate::decode::plan::{Mapping, TablePlan};
-use crate::decode::rules::Rules;
-use crate::decode::source::{Beside, Origin, Source};
+use crate::decode::reading::Event;
+use crate::decode::row::RowMaker;
+use crate::decode::source::Origin;
 use crate::stream::Record;
 use std::borrow::Cow;
 use std::sync::Arc;
 use strata_core::copy::CopyBuffer;
-use strata_core::encoding::RowHasher;
-use strata_core::time::format_timestamptz;
 
 /// Why one value, and with it one record, cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +49,8 @@ impl Fault {
 /// The rows and rejects that a page of records became.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    /// Rows in COPY BINARY format, one after the other, without header and trailer. The last column of each is the
-    /// batch id, eight bytes not filled in yet.
+    /// Rows in COPY BINARY format, one after the other, without header and trailer. In rows of an event table the last
+    /// column is the batch id, eight bytes not filled in yet.
     pub bytes: Vec<u8>,
     /// Where each row is, and what its batch must know of it.
     pub rows: Vec<Row>,
@@ -57,6 +58,8 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
     /// Partition keys inside aggregated records, in the order of records and events.
     pub keys: Vec<InnerKey>,
+    /// Events that concern no row of this table.
+    pub skipped: usize,
     /// How many records this is: all, or as many as a chunk may hold.
     pub records: usize,
     /// Bytes of the rejects' reasons.
@@ -101,17 +104,10 @@ impl Bounds {
 
 /// Decodes the records of one feed.
 pub struct Decoder {
-    plan: Arc<TablePlan>,
+    maker: RowMaker,
+    opener: Opener,
     mapping: Arc<Mapping>,
-    hasher: RowHasher,
-    encoder: Encoder,
-    spans: Vec<Span>,
     bounds: Bounds,
-    /// Stream and shard the records come from.
-    stream: String,
-    shard: String,
-    arrived: String,
-    rest: String,
     /// Bytes the rows of an average record have come to, to reserve memory by.
     record_bytes: usize,
 }
@@ -120,32 +116,24 @@ impl Decoder {
     /// A decoder for one feed of a table.
     pub fn new(plan: Arc<TablePlan>, mapping: Arc<Mapping>, bounds: Bounds) -> Self {
         Self {
-            hasher: RowHasher::new(plan.table),
-            encoder: Encoder::default(),
-            spans: vec![Span::MISSING; mapping.root.last],
-            bounds,
-            stream: String::new(),
-            shard: String::new(),
-            arrived: String::new(),
-            rest: String::new(),
-            record_bytes: 256,
-            plan,
+            opener: Opener::new(mapping.envelope),
+            maker: RowMaker::new(plan, Arc::clone(&mapping)),
             mapping,
+            bounds,
+            record_bytes: 256,
         }
     }
 
     /// The same, for records of one shard.
     #[must_use]
     pub fn of_shard(mut self, stream: &str, shard: &str) -> Self {
-        stream.clone_into(&mut self.stream);
-        shard.clone_into(&mut self.shard);
+        self.maker.reading.of_shard(stream, shard);
         self
     }
 
     /// Decodes a page of records, or as many from its beginning as one chunk may hold.
     pub fn decode(&mut self, records: &[Record]) -> Decoded {
-        let columns = i16::try_from(self.plan.columns.len() + 1).unwrap_or(i16::MAX);
-        let mut copy = CopyBuffer::new(columns);
+        let mut copy = CopyBuffer::new(self.maker.plan().fields());
         // The writer sends one header for the chunks of a batch.
         copy.take(records.len().saturating_mul(self.record_bytes).min(self.bounds.chunk_bytes));
         let mut decoded = Decoded { rows: Vec::with_capacity(records.len()), ..Decoded::default() };
@@ -172,78 +160,67 @@ impl Decoder {
         decoded
     }
 
-    /// Appends one row and returns its event time; the hasher holds the row's leaf afterwards.
-    fn row(&mut self, origin: Origin, data: &[u8], copy: &mut CopyBuffer) -> Result<i64, Wrong> {
-        let whole = |fault| (fault, None);
-        let text = utf8(data).map_err(whole)?;
-        let broken = |e: serde_json::Error| {
-            let reason = e.to_string();
-            let what = if reason.starts_with("not an object") { "record is" } else { "record is not JSON:" };
-            whole(Fault::new("22P02", format!("{what} {reason}")))
-        };
-        json::find(text, &self.mapping.root, &mut self.spans).map_err(broken)?;
-        if let Some(taken) = &self.mapping.taken {
-            json::rest(text, taken, &mut self.rest).map_err(broken)?;
+    /// Appends the rows of an event, or the reason why there is none.
+    fn place(
+        &mut self,
+        (record, event): (u32, EventNumber),
+        origin: Origin,
+        data: &[u8],
+        copy: &mut CopyBuffer,
+        decoded: &mut Decoded,
+    ) {
+        let (mark, rows) = (copy.mark(), decoded.rows.len());
+        if let Err(wrong) = self.rows((record, event), origin, data, copy, decoded) {
+            copy.rollback(mark);
+            decoded.rows.truncate(rows);
+            self.reject(record, event, wrong, decoded);
         }
-        if self.mapping.wants_arrival {
-            self.arrived = origin.record.arrived_at.map(format_timestamptz).unwrap_or_default();
-        }
-        let key = self.mapping.wants_key.then(|| origin.partition_key());
-        copy.begin_row();
-        self.hasher.begin();
-        let mut time = 0;
-        let (plan, mapping) = (&*self.plan, &*self.mapping);
-        for (at, (column, field)) in plan.columns.iter().zip(&mapping.fields).enumerate() {
-            let value = match &field.source {
-                Source::Slot(slot) => self.spans[*slot].text(text).map_or(Value::Missing, Value::Json),
-                Source::Absent => Value::Missing,
-                Source::Constant(json) => Value::Json(json),
-                Source::Rest => Value::Json(&self.rest),
-                Source::Beside(beside) => match beside {
-                    Beside::Stream => Value::Plain(&self.stream),
-                    Beside::Shard => Value::Plain(&self.shard),
-                    Beside::SequenceNumber => Value::Plain(&origin.record.sequence_number),
-                    Beside::PartitionKey => Value::Plain(key.as_deref().unwrap_or_default()),
-                    Beside::ArrivedAt if self.arrived.is_empty() => Value::Missing,
-                    Beside::ArrivedAt => Value::Plain(&self.arrived),
-                },
-            };
-            let wrong = |mut fault: Fault| {
-                fault.reason = format!("column \"{}\": {}", column.name, fault.reason).into();
-                (fault, Some(at))
-            };
-            let present = self
-                .encoder
-                .column(column, field.epoch_unit, value, copy, &mut self.hasher)
-                .map_err(wrong)?;
-            if !present {
-                absent(column.not_null || at == plan.time, field.rules.as_deref(), value).map_err(wrong)?;
-                continue;
-            }
-            if let Some(rules) = &field.rules {
-                rules.check(column.tag, copy.last_value()).map_err(wrong)?;
-            }
-            if at == plan.time {
-                time = plan.time_type.axis(copy.last_value()).map_err(wrong)?;
-            }
-        }
-        copy.i64(0);
-        Ok(time)
     }
-}
 
-/// Whether a column may be NULL.
-fn absent(not_null: bool, rules: Option<&Rules>, value: Value) -> Result<(), Fault> {
-    let what = if value == Value::Missing { "missing value" } else { "null" };
-    if not_null {
-        Err(Fault::new("23502", format!("{what} for a column that is NOT NULL")))
-    } else if rules.is_some_and(|rules| rules.required) {
-        Err(Fault::new("23502", format!("{what} for a column that is required")))
-    } else {
-        Ok(())
+    /// An event is one row; a change of a row's key is two.
+    fn rows(
+        &mut self,
+        place: (u32, EventNumber),
+        origin: Origin,
+        data: &[u8],
+        copy: &mut CopyBuffer,
+        decoded: &mut Decoded,
+    ) -> Result<(), Wrong> {
+        let whole = |fault| (fault, None);
+        if self.opener.is_tombstone(data) {
+            decoded.skipped += 1;
+            return Ok(());
+        }
+        let text = utf8(data).map_err(whole)?;
+        if !self.maker.reading.find(text).map_err(whole)? {
+            decoded.skipped += 1;
+            return Ok(());
+        }
+        let Opened::Change(change) = self.opener.open(text).map_err(whole)? else {
+            decoded.skipped += 1;
+            return Ok(());
+        };
+        let event = Event { origin, text, change };
+        if let Some(before) = self.maker.reading.former_key(&change).map_err(whole)? {
+            let gone = Change { operation: Operation::Delete, image: Some(before), ..change };
+            self.maker.append(place, &Event { change: gone, ..event }, copy, decoded)?;
+        }
+        self.maker.append(place, &event, copy, decoded)
+    }
+
+    /// Notes what is no row.
+    fn reject(&self, record: u32, event: EventNumber, (fault, column): Wrong, decoded: &mut Decoded) {
+        decoded.reasons += fault.reason.len();
+        decoded.rejects.push(Reject {
+            record,
+            event,
+            sqlstate: Some(fault.sqlstate.to_owned()),
+            reason: fault.reason.into_owned(),
+            column: column.map(|c| self.maker.plan().columns[c].name.clone()),
+        });
     }
 }
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod tests;
+pub(crate) mod tests;

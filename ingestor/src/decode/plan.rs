@@ -1,12 +1,12 @@
 //! What a table's rows consist of, and where in a record each feed finds them: catalog and configuration brought
 //! together once, at start. Never: queries, records.
 
-use super::compression;
 use super::event_time::TimeType;
-use super::path::{Node, Step};
+use super::path::{self, Node, Step};
 use super::rules::Rules;
-use super::source::{self, Beside, Source, Written};
-use crate::config::{ColumnSetting, EpochUnit, Events, Feed, RuleSettings};
+use super::source::{self, Beside, Scope, Source, Written};
+use super::{compression, envelope};
+use crate::config::{ColumnSetting, EpochUnit, Events, Feed, Missing, RuleSettings};
 use crate::error::{Error, Result};
 use strata_core::encoding::{Tag, tag_of_type};
 
@@ -56,12 +56,27 @@ pub enum Shape {
 pub struct CatalogTable {
     /// Qualified and quoted.
     pub relation: String,
-    /// Identity, part of every row's hash.
-    pub table: [u8; 16],
-    /// Name of the partitioning column.
-    pub time_column: String,
+    /// What is done with it.
+    pub target: CatalogTarget,
     /// All columns but the batch id, by ascending id.
     pub columns: Vec<CatalogColumn>,
+}
+
+/// What the catalog says of a table as a target.
+#[derive(Debug, Clone)]
+pub enum CatalogTarget {
+    /// An event table: rows are added.
+    Events {
+        /// Identity, part of every row's hash.
+        table: [u8; 16],
+        /// Name of the partitioning column.
+        time_column: String,
+    },
+    /// An ordinary table: changes are applied by key.
+    Keyed {
+        /// Names of the columns of the primary key.
+        key: Vec<String>,
+    },
 }
 
 /// A column that is written.
@@ -106,21 +121,74 @@ impl Column {
 pub struct TablePlan {
     /// Qualified and quoted.
     pub relation: String,
-    /// Identity.
-    pub table: [u8; 16],
     /// Columns in the order of their ids, which is the order they are sent in.
     pub columns: Vec<Column>,
-    /// Which of them is the event time.
-    pub time: usize,
-    /// What its bytes say.
-    pub time_type: TimeType,
+    /// How they are written.
+    pub target: Target,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Added to an event table.
+    Events {
+        /// Identity.
+        table: [u8; 16],
+        /// Which column is the event time.
+        time: usize,
+        /// What its bytes say.
+        time_type: TimeType,
+    },
+    /// Applied to an ordinary table as upserts and deletes.
+    Keyed {
+        /// Which columns are the primary key.
+        key: Vec<usize>,
+    },
+}
+
+impl TablePlan {
+    /// Fields of a row on its way: the columns and the batch id, or the columns, the numbers of those to be kept as
+    /// they are, and whether the row is to be deleted.
+    pub fn fields(&self) -> i16 {
+        let beside = if self.is_keyed() { 2 } else { 1 };
+        i16::try_from(self.columns.len() + beside).unwrap_or(i16::MAX)
+    }
+
+    /// Whether changes are applied by key.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self.target, Target::Keyed { .. })
+    }
+
+    /// What event times look like, where there are any.
+    pub fn time_type(&self) -> Option<TimeType> {
+        match self.target {
+            Target::Events { time_type, .. } => Some(time_type),
+            Target::Keyed { .. } => None,
+        }
+    }
+
+    /// The column of the event time.
+    pub fn time_column(&self) -> Option<&Column> {
+        match self.target {
+            Target::Events { time, .. } => self.columns.get(time),
+            Target::Keyed { .. } => None,
+        }
+    }
 }
 
 /// Where one feed finds the columns of its table.
 #[derive(Debug)]
 pub struct Mapping {
-    /// All paths.
+    /// What is around an event.
+    pub envelope: envelope::Kind,
+    /// Paths from the event's root.
     pub root: Node,
+    /// Paths from the object in the envelope; those of a bare event are in `root`.
+    pub image: Node,
+    /// Slots of the root, and the values (as JSON) of which one must be there for an event to concern this table.
+    pub only: Vec<(usize, Vec<String>)>,
+    /// A column the event lacks keeps its value in the row there is.
+    pub keeps_missing: bool,
     /// One for each column of the plan.
     pub fields: Vec<Field>,
     /// Members that some column takes whole, where another takes the rest.
@@ -146,6 +214,8 @@ pub struct Field {
     pub epoch_unit: EpochUnit,
     /// What it must be like.
     pub rules: Option<Box<Rules>>,
+    /// The member of the image that it is, if it is one.
+    pub member: Option<String>,
 }
 
 /// The plan of a table and the mapping of each of its feeds.
@@ -160,22 +230,42 @@ pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<M
             columns.push(writable(catalog, column)?);
         }
     }
-    let time = columns.iter().position(|c| c.name == catalog.time_column).ok_or_else(|| {
-        Error::usage(format!(
-            "{}: the time column \"{}\" cannot be skipped",
-            catalog.relation, catalog.time_column
-        ))
-    })?;
-    let time_type = TimeType::of(columns[time].tag).ok_or_else(|| {
-        Error::usage(format!(
-            "{}: the time column \"{}\" has type {}, which this version of strata cannot place in partitions",
-            catalog.relation, columns[time].name, columns[time].type_name
-        ))
-    })?;
+    let target = target(catalog, &columns)?;
     let mappings = feeds.iter().map(|feed| mapping(&columns, feed)).collect::<Result<_>>()?;
-    let plan =
-        TablePlan { relation: catalog.relation.clone(), table: catalog.table, columns, time, time_type };
+    let plan = TablePlan { relation: catalog.relation.clone(), columns, target };
     Ok((plan, mappings))
+}
+
+fn target(catalog: &CatalogTable, columns: &[Column]) -> Result<Target> {
+    let place = |name: &String, what: &str| {
+        columns.iter().position(|c| c.name == *name).ok_or_else(|| {
+            Error::usage(format!("{}: the {what} \"{name}\" cannot be skipped", catalog.relation))
+        })
+    };
+    match &catalog.target {
+        CatalogTarget::Keyed { key } => {
+            let key: Vec<usize> = key.iter().map(|name| place(name, "key column")).collect::<Result<_>>()?;
+            // What is equal must have equal bytes, or the last change of a key is not to be found.
+            let inexact = [Tag::Float4, Tag::Float8, Tag::Json, Tag::Jsonb, Tag::Array];
+            if let Some(at) = key.iter().find(|at| inexact.contains(&columns[**at].tag)) {
+                return Err(Error::usage(format!(
+                    "{}: the key column \"{}\" has type {}, by which this version of strata cannot tell rows apart",
+                    catalog.relation, columns[*at].name, columns[*at].type_name
+                )));
+            }
+            Ok(Target::Keyed { key })
+        }
+        CatalogTarget::Events { table, time_column } => {
+            let time = place(time_column, "time column")?;
+            let time_type = TimeType::of(columns[time].tag).ok_or_else(|| {
+                Error::usage(format!(
+                    "{}: the time column \"{}\" has type {}, which this version of strata cannot place in partitions",
+                    catalog.relation, columns[time].name, columns[time].type_name
+                ))
+            })?;
+            Ok(Target::Events { table: *table, time, time_type })
+        }
+    }
 }
 
 fn check_names(catalog: &CatalogTable, feed: &Feed) -> Result<()> {
@@ -247,41 +337,64 @@ fn mapping(columns: &[Column], feed: &Feed) -> Result<Mapping> {
         let source = match &setting.from {
             _ if !read => None,
             Some(text) => Some(source::parse(text)?),
-            None => Some(Written::Path(vec![Step::Key(column.name.clone())])),
+            None => Some(Written::Path(Scope::Image, vec![Step::Key(column.name.clone())])),
         };
         written.push(source);
     }
-    let path = |source: &Option<Written>| match source {
-        Some(Written::Path(path)) => Some(path.clone()),
-        _ => None,
-    };
-    let paths: Vec<Vec<Step>> = written.iter().filter_map(path).collect();
-    let (root, slots) = Node::build(&paths);
-    let mut slots = slots.into_iter();
+    let bare = feed.envelope == envelope::Kind::None;
+    let scope = |scope: Scope| if bare { Scope::Event } else { scope };
+    let (mut of_event, mut of_image) = (Vec::new(), Vec::new());
+    for source in written.iter().flatten() {
+        match source {
+            Written::Path(from, path) if scope(*from) == Scope::Event => of_event.push(path.clone()),
+            Written::Path(_, path) => of_image.push(path.clone()),
+            _ => {}
+        }
+    }
+    let paths = feed.only.keys().map(|path| path::parse(path)).collect::<Result<Vec<_>>>()?;
+    let columns_end = of_event.len();
+    of_event.extend(paths);
+    let ((root, slots), (image, image_slots)) = (Node::build(&of_event), Node::build(&of_image));
+    let only = slots[columns_end..].iter().copied().zip(feed.only()?).collect();
+    let (mut slots, mut image_slots) = (slots.into_iter(), image_slots.into_iter());
     let mut fields = Vec::new();
     for ((column, setting), written) in columns.iter().zip(settings).zip(&written) {
         let skipped = feed.skip_columns.contains(&column.name);
+        let mut member = None;
         let source = match written {
             None if skipped => Source::Absent,
             None => Source::Constant(setting.constant.clone().unwrap_or_default()),
-            Some(Written::Path(_)) => slots.next().map_or(Source::Absent, Source::Slot),
+            Some(Written::Path(from, path)) => {
+                if let (Scope::Image, [Step::Key(key)]) = (from, path.as_slice()) {
+                    member = Some(key.clone());
+                }
+                match scope(*from) {
+                    Scope::Event => slots.next().map_or(Source::Absent, Source::Event),
+                    Scope::Image => image_slots.next().map_or(Source::Absent, Source::Image),
+                }
+            }
             Some(Written::Beside(beside)) => Source::Beside(*beside),
             Some(Written::Rest) => Source::Rest,
         };
         let epoch_unit = setting.epoch_unit.unwrap_or(feed.epoch_unit);
         let rules = Rules::of(&setting.rules, column, epoch_unit)?.map(Box::new);
-        fields.push(Field { shown: shown(column, setting, &source), source, epoch_unit, rules });
+        fields.push(Field { shown: shown(column, setting, &source), source, epoch_unit, rules, member });
     }
     let has = |wanted: &Source| fields.iter().any(|field| field.source == *wanted);
-    let whole = paths.iter().filter_map(|path| match path.as_slice() {
+    let whole = if bare { &of_event[..columns_end] } else { &of_image };
+    let whole = whole.iter().filter_map(|path| match path.as_slice() {
         [Step::Key(key)] => Some(key.clone()),
         _ => None,
     });
     Ok(Mapping {
+        envelope: feed.envelope,
+        only,
+        keeps_missing: feed.missing == Missing::Keep,
         taken: has(&Source::Rest).then(|| whole.collect()),
         wants_arrival: has(&Source::Beside(Beside::ArrivedAt)),
         wants_key: has(&Source::Beside(Beside::PartitionKey)),
         root,
+        image,
         fields,
         compression: feed.compression,
         events: feed.events,

@@ -9,8 +9,10 @@ use crate::stream::Record;
 pub enum Source {
     /// Nowhere: it is NULL.
     Absent,
-    /// A slot of the tree of paths.
-    Slot(usize),
+    /// A slot among the paths from the event's root.
+    Event(usize),
+    /// A slot among the paths from the object in the envelope.
+    Image(usize),
     /// Always this JSON.
     Constant(String),
     /// What came with the record.
@@ -32,13 +34,24 @@ pub enum Beside {
     PartitionKey,
     /// When the stream took it.
     ArrivedAt,
+    /// What the envelope says has happened.
+    Operation,
+}
+
+/// What a path begins at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The event as it is in the record: `$`.
+    Event,
+    /// The object in its envelope: `@`. Without an envelope that is the event.
+    Image,
 }
 
 /// How a source is written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// A path into the event.
-    Path(Vec<Step>),
+    /// A path.
+    Path(Scope, Vec<Step>),
     /// What came with the record.
     Beside(Beside),
     /// `$rest`.
@@ -46,12 +59,13 @@ pub enum Written {
 }
 
 /// The names that are no paths.
-const NAMES: [(&str, Beside); 5] = [
+const NAMES: [(&str, Beside); 6] = [
     ("$stream", Beside::Stream),
     ("$shard", Beside::Shard),
     ("$sequence_number", Beside::SequenceNumber),
     ("$partition_key", Beside::PartitionKey),
     ("$arrived_at", Beside::ArrivedAt),
+    ("$operation", Beside::Operation),
 ];
 /// The members that no other column takes.
 const REST: &str = "$rest";
@@ -74,7 +88,10 @@ pub fn parse(text: &str) -> Result<Written> {
             names.join(", ")
         )));
     }
-    path::parse(text).map(Written::Path)
+    match text.strip_prefix('@') {
+        Some(rest) => path::parse(&format!("${rest}")).map(|path| Written::Path(Scope::Image, path)),
+        None => path::parse(text).map(|path| Written::Path(Scope::Event, path)),
+    }
 }
 
 /// What an event comes with.
@@ -105,7 +122,10 @@ mod tests {
     fn names_and_paths_are_told_apart() {
         assert_eq!(parse("$shard").unwrap(), Written::Beside(Beside::Shard));
         assert_eq!(parse("$rest").unwrap(), Written::Rest);
-        assert_eq!(parse("$.shard").unwrap(), Written::Path(vec![Step::Key("shard".to_owned())]));
+        let path = vec![Step::Key("shard".to_owned())];
+        assert_eq!(parse("$.shard").unwrap(), Written::Path(Scope::Event, path.clone()));
+        assert_eq!(parse("@.shard").unwrap(), Written::Path(Scope::Image, path));
+        assert!(parse("@shard").is_err());
         let error = parse("$shrad").unwrap_err().to_string();
         assert!(error.contains("$.shrad") && error.contains("$shard") && error.contains("$rest"), "{error}");
         assert!(parse("shard").is_err());

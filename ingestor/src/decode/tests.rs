@@ -1,16 +1,17 @@
 #![allow(clippy::unwrap_used)]
 
-use super::plan::{CatalogColumn, CatalogTable, Shape, plan};
+use super::plan::{CatalogColumn, CatalogTable, CatalogTarget, Shape, plan};
+use super::source::Source;
 use super::*;
-use crate::config::{ColumnSetting, EpochUnit, Events, Feed};
+use crate::config::{ColumnSetting, EpochUnit, Events, Feed, Missing};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use strata_core::merkle::Hash;
 
 /// Name, type's OID and name, type modifier, NOT NULL.
-pub(super) type Spec = (&'static str, u32, &'static str, i32, bool);
+pub(crate) type Spec = (&'static str, u32, &'static str, i32, bool);
 
-pub(super) const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
+pub(crate) const TS: Spec = ("ts", 1184, "timestamp with time zone", -1, true);
 
 /// Of the types the tests have: an enum, and arrays.
 fn shape(oid: u32) -> Shape {
@@ -43,13 +44,12 @@ fn catalog(specs: &[Spec]) -> CatalogTable {
     };
     CatalogTable {
         relation: "public.t".to_owned(),
-        table: [7; 16],
-        time_column: "ts".to_owned(),
+        target: CatalogTarget::Events { table: [7; 16], time_column: "ts".to_owned() },
         columns: specs.iter().enumerate().map(column).collect(),
     }
 }
 
-pub(super) fn feed(columns: &[(&str, &str)]) -> Feed {
+pub(crate) fn feed(columns: &[(&str, &str)]) -> Feed {
     Feed {
         stream: "s".to_owned(),
         relation: "t".to_owned(),
@@ -57,6 +57,9 @@ pub(super) fn feed(columns: &[(&str, &str)]) -> Feed {
         epoch_unit: EpochUnit::Ms,
         compression: compression::Setting::Auto,
         events: Events::One,
+        envelope: envelope::Kind::None,
+        missing: Missing::Null,
+        only: BTreeMap::new(),
         skip_columns: Vec::new(),
         columns: columns
             .iter()
@@ -66,7 +69,7 @@ pub(super) fn feed(columns: &[(&str, &str)]) -> Feed {
 }
 
 /// A decoder of columns with settings.
-pub(super) fn decoder_with(
+pub(crate) fn decoder_with(
     specs: &[Spec],
     columns: &[(&str, ColumnSetting)],
 ) -> crate::error::Result<Decoder> {
@@ -76,28 +79,35 @@ pub(super) fn decoder_with(
     Ok(Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), BOUNDS))
 }
 
-pub(super) const BOUNDS: Bounds =
+impl Decoder {
+    /// What is written.
+    pub(crate) fn plan(&self) -> &TablePlan {
+        self.maker.plan()
+    }
+}
+
+pub(crate) const BOUNDS: Bounds =
     Bounds { record_bytes: 1 << 20, decompressed_bytes: 1 << 20, record_events: 1_000, chunk_bytes: 1 << 20 };
 
-pub(super) fn decoder(specs: &[Spec], feed: &Feed) -> Decoder {
+pub(crate) fn decoder(specs: &[Spec], feed: &Feed) -> Decoder {
     let (plan, mut mappings) = plan(&catalog(specs), &[feed]).unwrap();
     Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), BOUNDS)
 }
 
 /// Bytes from hexadecimal digits.
-pub(super) fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |d: u8| u8::try_from(char::from(d).to_digit(16).unwrap()).unwrap();
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 /// Records that other libraries made.
-pub(super) fn vectors() -> Vec<serde_json::Value> {
+pub(crate) fn vectors() -> Vec<serde_json::Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/kpl/vectors.json");
     let mut all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     serde_json::from_value(all["sound"].take()).unwrap()
 }
 
-pub(super) fn record(data: impl Into<Vec<u8>>) -> Record {
+pub(crate) fn record(data: impl Into<Vec<u8>>) -> Record {
     Record { data: data.into(), ..Record::default() }
 }
 
@@ -412,6 +422,145 @@ fn the_hash_covers_what_is_stored_and_leaves_null_out() {
     let canonical = strata_core::jsonb::canonical(r#"{"a":2,"bb":1.0}"#).unwrap();
     assert_eq!(decoded.rows[0].hash, leaf(&[(1, 16, &ts), (3, 22, &canonical), (4, 10, b"x")]));
     assert_eq!(decoded.rows[1].hash, leaf(&[(1, 16, &ts)]));
+}
+
+/// Fields of a row, `None` for NULL.
+fn fields(decoded: &Decoded, row: usize) -> Vec<Option<&[u8]>> {
+    let row = &decoded.rows[row];
+    crate::changes::split(&decoded.bytes[row.start as usize..row.end as usize])
+}
+
+/// A decoder that applies changes to a table by its column `id`.
+pub(crate) fn keyed(specs: &[Spec], kind: envelope::Kind, feed: Feed) -> Decoder {
+    let key = CatalogTarget::Keyed { key: vec!["id".to_owned()] };
+    let catalog = CatalogTable { target: key, ..catalog(specs) };
+    let (plan, mut mappings) = plan(&catalog, &[&Feed { envelope: kind, ..feed }]).unwrap();
+    Decoder::new(Arc::new(plan), Arc::new(mappings.remove(0)), BOUNDS)
+}
+
+pub(crate) const ID: Spec = ("id", 20, "bigint", -1, true);
+const NAME: Spec = ("name", 25, "text", -1, false);
+
+#[test]
+fn changes_become_rows_with_what_to_do() {
+    let message = |op: &str, before: &str, after: &str| {
+        format!(r#"{{"before":{before},"after":{after},"source":{{"table":"users"}},"op":"{op}","ts_ms":1}}"#)
+    };
+    let only = BTreeMap::from([("$.source.table".to_owned(), vec![toml::Value::from("users")])]);
+    let subject = Feed { only, ..feed(&[("note", "@.more.note")]) };
+    let mut subject = keyed(&[ID, NAME, ("note", 25, "text", -1, true)], envelope::Kind::Debezium, subject);
+    let records = [
+        message("c", "null", r#"{"id":1,"name":"a","more":{"note":"x"}}"#),
+        message("d", r#"{"id":1,"name":null}"#, "null"),
+        String::new(),
+        message("u", "null", r#"{"id":2,"name":"__debezium_unavailable_value","more":{"note":"y"}}"#),
+        message("c", "null", r#"{"id":3,"name":"a"}"#).replace("users", "others"),
+        message("t", "null", "null"),
+        message("d", r#"{"name":"a"}"#, "null"),
+        message("u", "null", r#"{"id":4,"name":"z"}"#),
+    ];
+    let decoded = subject.decode(&records.map(record));
+    let id = |id: i64| id.to_be_bytes();
+    let (set, gone): (&[u8], &[u8]) = (&[0], &[1]);
+    assert_eq!(fields(&decoded, 0), [Some(&id(1)[..]), Some(b"a"), Some(b"x"), None, Some(set)]);
+    assert_eq!(fields(&decoded, 1), [Some(&id(1)[..]), None, None, None, Some(gone)]);
+    let kept = row::kept_array(&[2]).unwrap();
+    assert_eq!(fields(&decoded, 2), [Some(&id(2)[..]), None, Some(b"y"), Some(&kept[..]), Some(set)]);
+    assert_eq!((decoded.rows.len(), decoded.skipped), (3, 2));
+    let rejects: Vec<_> = decoded
+        .rejects
+        .iter()
+        .map(|r| (r.record, r.sqlstate.as_deref().unwrap(), r.column.as_deref()))
+        .collect();
+    assert_eq!(rejects, [(5, "0A000", None), (6, "23502", Some("id")), (7, "23502", Some("note"))]);
+}
+
+#[test]
+fn a_changed_key_is_a_delete_and_an_upsert() {
+    let message = |before: &str| {
+        format!(
+            r#"{{"data":{{"id":2,"name":"b"}},{before}"metadata":{{"record-type":"data","operation":"update"}}}}"#
+        )
+    };
+    let mut subject = keyed(&[ID, NAME], envelope::Kind::Dms, feed(&[]));
+    for (before, ids) in [
+        (r#""before-image":{"id":1},"#, &[(1, true), (2, false)][..]),
+        (r#""before-image":{"id":2},"#, &[(2, false)]),
+        (r#""before-image":{"name":"a"},"#, &[(2, false)]),
+        ("", &[(2, false)]),
+    ] {
+        let decoded = subject.decode(&[record(message(before))]);
+        let found: Vec<(i64, bool)> = (0..decoded.rows.len())
+            .map(|row| {
+                let fields = fields(&decoded, row);
+                (i64::from_be_bytes(fields[0].unwrap().try_into().unwrap()), fields[3] == Some(&[1]))
+            })
+            .collect();
+        assert_eq!(found, ids, "{before}");
+    }
+}
+
+#[test]
+fn captured_values_are_read_as_their_source_means_them() {
+    let specs = [
+        ID,
+        ("at", 1184, "timestamp with time zone", -1, false),
+        ("wall", 1114, "timestamp without time zone", -1, false),
+        ("time", 1083, "time without time zone", -1, false),
+        ("price", 1700, "numeric", -1, false),
+        ("doc", 3802, "jsonb", -1, false),
+        ("day", 1082, "date", -1, false),
+    ];
+    let schema = r#"{"type":"struct","fields":[{"field":"after","fields":[
+        {"field":"at","name":"io.debezium.time.MicroTimestamp"},{"field":"wall","name":"io.debezium.time.Timestamp"},
+        {"field":"time","name":"io.debezium.time.MicroTime"},
+        {"field":"price","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}}]}]}"#;
+    let after = r#"{"id":1,"at":946684801000000,"wall":946684801000,"time":1000000,"price":"BNI=","doc":"{\"a\": 1}","day":10957}"#;
+    let text = format!(r#"{{"schema":{schema},"payload":{{"op":"c","after":{after}}}}}"#);
+    let decoded = keyed(&specs, envelope::Kind::Debezium, feed(&[])).decode(&[record(text)]);
+    assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
+    let found = fields(&decoded, 0);
+    let second = 1_000_000_i64.to_be_bytes();
+    assert_eq!(found[1..4], [Some(&second[..]); 3]);
+    assert_eq!(found[4], Some(&strata_core::numeric::parse("12.34", None).unwrap()[..]));
+    assert_eq!(found[5], Some(&b"\x01{\"a\": 1}"[..]));
+    assert_eq!(found[6], Some(&0_i32.to_be_bytes()[..]));
+    let dms = r#"{"data":{"id":1,"wall":"2000-01-01T00:00:01Z","doc":"nonsense"},"metadata":{"operation":"insert"}}"#;
+    let decoded = keyed(&specs, envelope::Kind::Dms, feed(&[])).decode(&[record(dms)]);
+    assert_eq!(decoded.rejects[0].column.as_deref(), Some("doc"));
+    let dms = dms.replace("nonsense", "[1]");
+    let decoded = keyed(&specs, envelope::Kind::Dms, feed(&[])).decode(&[record(dms)]);
+    assert_eq!((fields(&decoded, 0)[2], fields(&decoded, 0)[5]), (Some(&second[..]), Some(&b"\x01[1]"[..])));
+}
+
+#[test]
+fn a_cloud_event_is_a_row_of_its_data() {
+    let mut feed = feed(&[("source", "$.source"), ("rest", "$rest"), ("what", "$operation")]);
+    feed.envelope = envelope::Kind::CloudEvents;
+    let specs = [
+        TS,
+        ("source", 25, "text", -1, true),
+        ("rest", 3802, "jsonb", -1, true),
+        ("what", 25, "text", -1, true),
+    ];
+    let event =
+        r#"{"specversion":"1.0","id":"1","source":"/shop","type":"t","data":{"ts":946684801000,"a":1}}"#;
+    let decoded = decoder(&specs, &feed).decode(&[record(event), record("{}")]);
+    assert_eq!(decoded.rows[0].time, 1_000_000);
+    let found = fields(&decoded, 0);
+    assert_eq!(found[1..4], [Some(&b"/shop"[..]), Some(b"\x01{\"a\":1}"), Some(b"insert")]);
+    assert!(decoded.rejects.len() == 1 && decoded.rejects[0].reason.contains("CloudEvents"));
+}
+
+#[test]
+fn a_change_may_leave_columns_as_they_are() {
+    let patch = Feed { missing: Missing::Keep, ..feed(&[]) };
+    let mut subject = keyed(&[ID, NAME, ("n", 23, "integer", -1, true)], envelope::Kind::None, patch);
+    let decoded = subject.decode(&[record(r#"{"id":1,"name":null}"#), record(r#"{"name":"x"}"#)]);
+    let kept = row::kept_array(&[3]).unwrap();
+    let id = 1_i64.to_be_bytes();
+    assert_eq!(fields(&decoded, 0), [Some(&id[..]), None, None, Some(&kept[..]), Some(&[0])]);
+    assert_eq!(decoded.rejects[0].column.as_deref(), Some("id"));
 }
 
 proptest! {

@@ -44,7 +44,7 @@ pub async fn run(
             .await?;
         // Stopped while the database is away: what was read is read again at the next start.
         let Some(layout) = layout else { return Ok(()) };
-        batch.arrange(&layout, table.plan.time_type);
+        batch.arrange(&layout, &table.plan);
         let permit = match permit {
             Some(permit) => permit,
             None => match Arc::clone(&writer_idle).acquire_owned().await {

@@ -133,7 +133,7 @@ fn start_table(
         carriers.spawn(shards::run(Arc::clone(context), Arc::clone(&table), feed, chunks.clone()));
     }
     helpers.spawn(upkeep::refresh(Arc::clone(context), Arc::clone(&table)));
-    if context.options.maintain {
+    if context.options.maintain && !table.plan.is_keyed() {
         helpers.spawn(upkeep::maintain(Arc::clone(context), Arc::clone(&table)));
     }
     table

@@ -160,6 +160,7 @@ impl Reader {
         loop {
             let decoded = self.decoder.decode(&records);
             let rest = records.split_off(decoded.records);
+            self.context.metrics.skipped(&self.name(), decoded.skipped);
             let chunk = Chunk {
                 lease: Arc::clone(&self.lease),
                 records,

@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::types::{Micros, Uuid};
-use crate::decode::plan::{CatalogColumn, CatalogTable, Shape};
+use crate::decode::plan::{CatalogColumn, CatalogTable, CatalogTarget, Shape};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{Layout, Leaf};
 
@@ -13,6 +13,11 @@ pub type Accepted = (i64, i64);
 impl Session {
     /// A table as the catalog tells it, and its accepted window now. An unknown one is answered with those there are.
     pub async fn table(&self, relation: &str) -> Result<(CatalogTable, Accepted)> {
+        match self.target_table(relation).await {
+            Ok(Some(table)) => return Ok((table, (i64::MIN, i64::MAX))),
+            Ok(None) => {}
+            Err(error) => return Err(self.explain(relation, error).await),
+        }
         let client = &self.client;
         let names = "SELECT format('%I.%I', n.nspname, c.relname), t.table_uuid, t.time_column::text, \
                             t.accept_lower, t.accept_upper \
@@ -26,13 +31,47 @@ impl Session {
         };
         let uuid: Uuid = row.get(1);
         let (lower, upper): (Option<Micros>, Option<Micros>) = (row.get(3), row.get(4));
-        let columns = "SELECT c.column_id, c.name::text, c.type, c.type_name, c.typmod, c.not_null, c.is_generated, \
-                              t.typtype = 'e', e.oid, b.oid, b.typtype = 'e', \
-                              CASE e.typtype WHEN 'd' THEN e.typtypmod ELSE c.typmod END \
-                       FROM strata._ingest_columns($1::text::regclass) c JOIN pg_type t ON t.oid = c.type \
-                       LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
-                       LEFT JOIN pg_type b ON b.oid = strata._base_type(e.oid) ORDER BY c.column_id";
-        let columns = client.query(columns, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        let columns = self.columns("strata._ingest_columns($1::text::regclass)", relation).await?;
+        let target = CatalogTarget::Events { table: uuid.0, time_column: row.get(2) };
+        let table = CatalogTable { relation: row.get(0), target, columns };
+        Ok((table, (lower.map_or(i64::MIN, |m| m.0), upper.map_or(i64::MAX, |m| m.0))))
+    }
+
+    /// A table that changes are applied to, if it is one.
+    async fn target_table(&self, relation: &str) -> Result<Option<CatalogTable>> {
+        let sql = "SELECT format('%I.%I', n.nspname, c.relname), t.key::text[] \
+                   FROM strata.target_tables t JOIN pg_class c ON c.oid = t.relation \
+                   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.relation = $1::text::regclass";
+        let row = self.client.query_opt(sql, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        let Some(row) = row else { return Ok(None) };
+        let key: Option<Vec<String>> = row.get(1);
+        let key = key.ok_or_else(|| {
+            Error::usage(format!(
+                "target table \"{relation}\" has lost its primary key, by which changes are applied"
+            ))
+        })?;
+        // An identity column may be the key: it is written, whatever its default.
+        let columns = "(SELECT a.attnum::int AS column_id, a.attname AS name, strata._base_type(a.atttypid) AS type, \
+                               format_type(a.atttypid, a.atttypmod) AS type_name, \
+                               CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod, \
+                               a.attnotnull OR t.typnotnull AS not_null, a.attgenerated <> '' AS is_generated \
+                        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+                        WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped)";
+        let columns = self.columns(columns, relation).await?;
+        Ok(Some(CatalogTable { relation: row.get(0), target: CatalogTarget::Keyed { key }, columns }))
+    }
+
+    /// Columns of a table, with what must be known of their types.
+    async fn columns(&self, source: &str, relation: &str) -> Result<Vec<CatalogColumn>> {
+        let sql = format!(
+            "SELECT c.column_id, c.name::text, c.type, c.type_name, c.typmod, c.not_null, c.is_generated, \
+                    t.typtype = 'e', e.oid, b.oid, b.typtype = 'e', \
+                    CASE e.typtype WHEN 'd' THEN e.typtypmod ELSE c.typmod END \
+             FROM {source} c JOIN pg_type t ON t.oid = c.type \
+             LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
+             LEFT JOIN pg_type b ON b.oid = strata._base_type(e.oid) ORDER BY c.column_id"
+        );
+        let columns = self.client.query(&sql, &[&relation]).await.map_err(|e| self.failed(&e))?;
         let columns = columns
             .iter()
             .map(|row| CatalogColumn {
@@ -52,8 +91,7 @@ impl Session {
                 },
             })
             .collect();
-        let table = CatalogTable { relation: row.get(0), table: uuid.0, time_column: row.get(2), columns };
-        Ok((table, (lower.map_or(i64::MIN, |m| m.0), upper.map_or(i64::MAX, |m| m.0))))
+        Ok(columns)
     }
 
     /// The window of event times a table accepts now.
@@ -87,8 +125,9 @@ impl Session {
             Err(error) => return error,
         };
         Error::usage(format!(
-            "\"{relation}\" is not an event table: {existing}; \
-             its owner can run: SELECT strata.create_event_table('{relation}', '<time column>')"
+            "\"{relation}\" is not an event table: {existing}; its owner can run: \
+             SELECT strata.create_event_table('{relation}', '<time column>'), \
+             or SELECT strata.create_target_table('{relation}') to have changes applied by primary key"
         ))
     }
 

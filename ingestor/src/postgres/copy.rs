@@ -28,6 +28,7 @@ impl Writer {
         let mut refused: Vec<(usize, Refused)> = Vec::new();
         let mut stack = Vec::new();
         stack.push(0..places.len());
+        let mut staged = false;
         while let Some(range) = stack.pop().filter(|_| !places.is_empty()) {
             if range.is_empty() {
                 continue;
@@ -37,7 +38,10 @@ impl Writer {
                 stack.push(range.start..range.start + CAREFUL_ROWS);
                 continue;
             }
-            let Err(error) = self.copy_range(batch, &places[range.clone()]).await else { continue };
+            let Err(error) = self.copy_range(batch, &places[range.clone()], staged).await else {
+                staged = true;
+                continue;
+            };
             if error.kind != Kind::SetAside || error.connection_lost {
                 return Err(error);
             }
@@ -72,14 +76,28 @@ impl Writer {
 
     /// One COPY inside a savepoint of its own. Constraints that were to be checked at the end are checked here,
     /// where a row can still be set aside.
-    async fn copy_range(&self, batch: &Batch, places: &[Place]) -> Result<()> {
+    async fn copy_range(&self, batch: &Batch, places: &[Place], staged: bool) -> Result<()> {
         self.session.run("SAVEPOINT strata_copy; SET CONSTRAINTS ALL IMMEDIATE").await?;
-        match self.copy(batch, places).await {
+        match self.store(batch, places, staged).await {
             Ok(()) => self.session.run("RELEASE SAVEPOINT strata_copy").await,
             Err(error) if error.connection_lost => Err(error),
             Err(error) => {
                 self.session.run("ROLLBACK TO SAVEPOINT strata_copy; RELEASE SAVEPOINT strata_copy").await?;
                 Err(error)
+            }
+        }
+    }
+
+    /// Rows into the table itself, or changes by way of the stage, which may hold some from before.
+    async fn store(&self, batch: &Batch, places: &[Place], staged: bool) -> Result<()> {
+        match &self.apply {
+            None => self.copy(batch, places).await,
+            Some(apply) => {
+                if staged {
+                    apply.empty(&self.session).await?;
+                }
+                self.copy(batch, places).await?;
+                apply.merge(&self.session, places.len() == 1).await
             }
         }
     }
@@ -123,5 +141,5 @@ fn refusal(batch: &Batch, place: Place, error: &Error) -> Refused {
         reason: error.message.clone(),
         column: error.column.clone(),
     };
-    Refused { chunk: place.0, reject }
+    Refused { chunk: place.0, row: Some(place.1), reject }
 }

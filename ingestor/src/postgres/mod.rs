@@ -1,27 +1,31 @@
 //! The only place that names the database driver: sessions here, statements in the modules below.
 //! Never: DDL, decisions about what to do after an error (its kind says that).
 
+mod apply;
 pub mod catalog;
 mod copy;
+pub mod dsn;
 pub mod leases;
 pub mod maintain;
+mod tls;
 pub mod types;
 pub mod views;
 pub mod write;
 
-use crate::config::{Config, Secret};
+use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result, kind_of_sqlstate};
+use dsn::{SslMode, TlsParameters, take_tls};
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::{Client, NoTls};
+use tls::Connector;
+use tokio_postgres::Client;
 
-/// How to reach the database.
+/// How to reach the database. Files it names are read at every connection, so that a secret may be changed under a
+/// running process.
 #[derive(Debug, Clone)]
 pub struct Database {
-    dsn: Secret,
-    connect_timeout: Duration,
-    idle_in_transaction_timeout_ms: u64,
-    synchronous_commit: String,
+    settings: Arc<config::Postgres>,
 }
 
 /// One session. Dropping it closes the connection.
@@ -33,39 +37,60 @@ pub struct Session {
 impl Database {
     /// Reads the configuration; connects to nothing.
     pub fn new(config: &Config) -> Result<Self> {
-        let database = Self {
-            dsn: config.dsn()?,
-            connect_timeout: Duration::from_millis(config.postgres.connect_timeout_ms),
-            idle_in_transaction_timeout_ms: config.postgres.idle_in_transaction_timeout_ms,
-            synchronous_commit: config.postgres.synchronous_commit.clone(),
-        };
-        database.settings()?;
+        let database = Self { settings: Arc::new(config.postgres.clone()) };
+        database.read()?;
         Ok(database)
     }
 
-    fn settings(&self) -> Result<tokio_postgres::Config> {
+    /// What the driver is told, and how it is to encrypt.
+    fn read(&self) -> Result<(tokio_postgres::Config, Connector)> {
+        let settings = &self.settings;
+        let dsn = settings.dsn()?;
+        let (rest, in_dsn) = take_tls(dsn.reveal());
         // The driver's message names a keyword at most; the connection string is never repeated.
-        let mut settings: tokio_postgres::Config =
-            self.dsn.reveal().parse().map_err(|e: tokio_postgres::Error| {
-                Error::usage(format!("the connection string is not valid: {}", cause(&e)))
-            })?;
-        if settings.get_application_name().is_none() {
-            settings.application_name("strata");
+        let mut driver: tokio_postgres::Config = rest.parse().map_err(|e: tokio_postgres::Error| {
+            Error::usage(format!("the connection string is not valid: {}", cause(&e)))
+        })?;
+        if let Some(password) = settings.password()? {
+            driver.password(password.reveal());
         }
-        if settings.get_connect_timeout().is_none() {
-            settings.connect_timeout(self.connect_timeout);
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let tls = TlsParameters {
+            mode: given(&settings.sslmode),
+            root: given(&settings.sslrootcert),
+            certificate: given(&settings.sslcert),
+            key: given(&settings.sslkey),
         }
-        if settings.get_tcp_user_timeout().is_none() {
-            settings.tcp_user_timeout(Duration::from_secs(30));
+        .or(in_dsn);
+        let mode = tls.mode()?;
+        driver.ssl_mode(match mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
+            }
+        });
+        if driver.get_application_name().is_none() {
+            driver.application_name("strata");
         }
-        settings.keepalives_idle(Duration::from_secs(30));
-        Ok(settings)
+        if driver.get_connect_timeout().is_none() {
+            driver.connect_timeout(self.connect_timeout());
+        }
+        if driver.get_tcp_user_timeout().is_none() {
+            driver.tcp_user_timeout(Duration::from_secs(30));
+        }
+        driver.keepalives_idle(Duration::from_secs(30));
+        Ok((driver, Connector::new(mode, &tls)?))
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.settings.connect_timeout_ms)
     }
 
     /// Opens a session.
     pub async fn connect(&self) -> Result<Session> {
-        let settings = self.settings()?;
-        let (client, connection) = tokio::time::timeout(self.connect_timeout, settings.connect(NoTls))
+        let (driver, tls) = self.read()?;
+        let (client, connection) = tokio::time::timeout(self.connect_timeout(), driver.connect(tls))
             .await
             .map_err(|_| Error {
                 connection_lost: true,
@@ -78,8 +103,8 @@ impl Database {
             }
         });
         let session = Session { client };
-        let timeout = self.idle_in_transaction_timeout_ms;
-        let commit = &self.synchronous_commit;
+        let timeout = self.settings.idle_in_transaction_timeout_ms;
+        let commit = &self.settings.synchronous_commit;
         session
             .run(&format!(
                 "SET idle_in_transaction_session_timeout = {timeout}; SET client_min_messages = warning; \

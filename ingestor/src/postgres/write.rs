@@ -2,16 +2,20 @@
 //! aside by `copy`. Never: reconnecting, deciding whether a lost COMMIT happened.
 
 use super::Session;
+use super::apply::Apply;
 use super::copy::Copied;
 use super::types::Micros;
 use crate::batch::{Advance, Batch, LeafRoot, Place, Refused, Reject};
-use crate::decode::event_time::TimeType;
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::payload;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Statement;
+
+/// Changes of a target have no row in a ledger.
+const NO_BATCH: i64 = 0;
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -46,28 +50,32 @@ pub struct Writer {
     pub(super) session: Session,
     pub(super) copy: Statement,
     pub(super) relation: String,
-    time_column: String,
-    time_type: TimeType,
+    /// How changes get from their stage into the table; `None`: rows go there directly.
+    pub(super) apply: Option<Apply>,
+    plan: Arc<TablePlan>,
     column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
 }
 
 impl Writer {
     /// Prepares the statements.
-    pub async fn new(session: Session, plan: &TablePlan, refused_rows_max: usize) -> Result<Self> {
+    pub async fn new(session: Session, plan: &Arc<TablePlan>, refused_rows_max: usize) -> Result<Self> {
         let columns: Vec<String> = plan.columns.iter().map(|c| quote(&c.name)).collect();
-        let copy =
-            format!("COPY {} ({}, batch_id) FROM STDIN (FORMAT binary)", plan.relation, columns.join(", "));
+        let apply = Apply::prepare(&session, plan).await?;
+        let (into, beside) = match &apply {
+            None => (plan.relation.as_str(), "batch_id"),
+            Some(apply) => (apply.stage.as_str(), "strata_kept, strata_deleted"),
+        };
+        let copy = format!("COPY {into} ({}, {beside}) FROM STDIN (FORMAT binary)", columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
         let hashed = plan.columns.iter().filter(|c| c.is_hashed());
         let column_ids = hashed.map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
-        let time_column = plan.columns[plan.time].name.clone();
         Ok(Self {
             session,
             copy,
             relation: plan.relation.clone(),
-            time_column,
-            time_type: plan.time_type,
+            apply,
+            plan: Arc::clone(plan),
             column_ids,
             refused_rows_max,
         })
@@ -97,29 +105,33 @@ impl Writer {
         let client = &self.session.client;
         let failed = |e: tokio_postgres::Error| self.session.failed(&e);
         self.session.run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        let row = client
-            .query_one("SELECT strata.current_batch($1::text::regclass)", &[&self.relation])
-            .await
-            .map_err(failed)?;
-        let batch_id: i64 = row.get(0);
-        batch.stamp(batch_id);
-        batch.arrange(layout, self.time_type);
+        let batch_id = if self.apply.is_some() {
+            NO_BATCH
+        } else {
+            let sql = "SELECT strata.current_batch($1::text::regclass)";
+            let batch_id = client.query_one(sql, &[&self.relation]).await.map_err(failed)?.get(0);
+            batch.stamp(batch_id);
+            batch_id
+        };
+        batch.arrange(layout, &self.plan);
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
         let began = Instant::now();
-        let (places, refused) = match self.copy_rows(batch, arranged.places.clone()).await? {
+        let (places, refused) = match self.copy_or_fall_back(batch, arranged).await? {
             Copied::Rows(places, refused) => (places, refused),
             Copied::TooManyRefused(error) => return Ok(Outcome::Stale(error)),
         };
         let copy = began.elapsed();
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
         let unplaced = arranged.unplaced.iter().cloned().map(|mut late| {
-            late.reject.column = Some(self.time_column.clone());
+            late.reject.column = self.plan.time_column().map(|column| column.name.clone());
             late
         });
         let mut dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
         dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
         self.add_dead_letters(batch, batch_id, &dead).await?;
-        self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
+        if self.apply.is_none() {
+            self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
+        }
         let advances = batch.advances(&places);
         let fenced = self.advance_checkpoints(batch_id, &advances).await?;
         if !fenced.is_empty() {
@@ -273,7 +285,7 @@ fn reason(reject: &Reject) -> String {
 }
 
 /// An error of our own statements is never a row's fault.
-fn ours(mut error: Error) -> Error {
+pub(super) fn ours(mut error: Error) -> Error {
     if error.kind == Kind::SetAside {
         error.kind = Kind::End;
     }
@@ -281,6 +293,6 @@ fn ours(mut error: Error) -> Error {
 }
 
 /// A quoted identifier.
-fn quote(name: &str) -> String {
+pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -22,18 +22,18 @@ CREATE FUNCTION strata._write_checkpoints(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event_table strata._event_tables := strata._event_table(relation);
+    target_id int := strata._ingest_id(relation);
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     PERFORM FROM strata._checkpoints c
-    WHERE c.table_id = event_table.table_id AND (c.stream, c.shard) IN (SELECT u.s, u.h FROM unnest(streams, shards) AS u (s, h))
+    WHERE c.table_id = target_id AND (c.stream, c.shard) IN (SELECT u.s, u.h FROM unnest(streams, shards) AS u (s, h))
     ORDER BY c.stream, c.shard
     FOR NO KEY UPDATE;
     -- a statement of its own, so that it sees what was committed while the locks were waited for
     RETURN QUERY
     SELECT u.s, u.h FROM unnest(streams, shards, epochs, previous_sequences) AS u (s, h, e, previous)
     WHERE NOT EXISTS (SELECT FROM strata._checkpoints c
-                      WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h AND c.epoch = u.e
+                      WHERE c.table_id = target_id AND c.stream = u.s AND c.shard = u.h AND c.epoch = u.e
                         AND c.sequence_number IS NOT DISTINCT FROM u.previous);
     IF FOUND THEN
         RETURN;
@@ -44,12 +44,12 @@ BEGIN
         ended = c.ended OR u.ending,
         row_count = c.row_count + u.row_count
     FROM unnest(streams, shards, last_sequences, arrivals, row_counts, endings) AS u (s, h, last_sequence, arrived, row_count, ending)
-    WHERE c.table_id = event_table.table_id AND c.stream = u.s AND c.shard = u.h;
+    WHERE c.table_id = target_id AND c.stream = u.s AND c.shard = u.h;
     INSERT INTO strata._batch_origins (table_id, batch_id, stream, shard, first_sequence, last_sequence, row_count)
-    SELECT event_table.table_id, _write_checkpoints.batch_id, u.s, u.h, u.first_sequence, u.last_sequence, u.row_count
+    SELECT target_id, _write_checkpoints.batch_id, u.s, u.h, u.first_sequence, u.last_sequence, u.row_count
     FROM unnest(streams, shards, first_sequences, last_sequences, row_counts) AS u (s, h, first_sequence, last_sequence, row_count)
     WHERE u.last_sequence IS NOT NULL
-      AND EXISTS (SELECT FROM strata._batches b WHERE b.table_id = event_table.table_id AND b.batch_id = _write_checkpoints.batch_id
+      AND EXISTS (SELECT FROM strata._batches b WHERE b.table_id = target_id AND b.batch_id = _write_checkpoints.batch_id
                   AND b.xmin = pg_current_xact_id()::xid);
 END
 $$;

@@ -19,7 +19,7 @@ CREATE FUNCTION strata._take_lease(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event_table strata._event_tables := strata._event_table(relation);
+    target_id int := strata._ingest_id(relation);
     lease strata._leases;
     checkpoint strata._checkpoints;
 BEGIN
@@ -29,13 +29,13 @@ BEGIN
             HINT = 'Ten seconds, 10000, is usual.';
     END IF;
     INSERT INTO strata._checkpoints (table_id, stream, shard, epoch, initial_position)
-    VALUES (event_table.table_id, _take_lease.stream, _take_lease.shard, 0, first_position)
+    VALUES (target_id, _take_lease.stream, _take_lease.shard, 0, first_position)
     ON CONFLICT DO NOTHING;
     INSERT INTO strata._leases (table_id, stream, shard, worker, epoch, expires_at)
-    VALUES (event_table.table_id, _take_lease.stream, _take_lease.shard, _take_lease.worker, 0, '-infinity')
+    VALUES (target_id, _take_lease.stream, _take_lease.shard, _take_lease.worker, 0, '-infinity')
     ON CONFLICT DO NOTHING;
     SELECT l.* INTO lease FROM strata._leases l
-    WHERE l.table_id = event_table.table_id AND l.stream = _take_lease.stream AND l.shard = _take_lease.shard
+    WHERE l.table_id = target_id AND l.stream = _take_lease.stream AND l.shard = _take_lease.shard
     FOR NO KEY UPDATE;
     IF lease.expires_at > clock_timestamp() AND lease.worker <> _take_lease.worker THEN
         claimed := false;
@@ -43,11 +43,11 @@ BEGIN
         RETURN;
     END IF;
     UPDATE strata._checkpoints c SET epoch = c.epoch + 1
-    WHERE c.table_id = event_table.table_id AND c.stream = _take_lease.stream AND c.shard = _take_lease.shard
+    WHERE c.table_id = target_id AND c.stream = _take_lease.stream AND c.shard = _take_lease.shard
     RETURNING c.* INTO checkpoint;
     UPDATE strata._leases l
     SET worker = _take_lease.worker, epoch = checkpoint.epoch, expires_at = clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
-    WHERE l.table_id = event_table.table_id AND l.stream = _take_lease.stream AND l.shard = _take_lease.shard;
+    WHERE l.table_id = target_id AND l.stream = _take_lease.stream AND l.shard = _take_lease.shard;
     SELECT true, worker, checkpoint.epoch, checkpoint.sequence_number, checkpoint.arrived_at, checkpoint.ended, checkpoint.initial_position
     INTO claimed, held_by, epoch, sequence_number, arrived_at, ended, initial_position;
 END
@@ -75,7 +75,7 @@ CREATE FUNCTION strata._extend_leases(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    event_table strata._event_tables := strata._event_table(target);
+    target_id int := strata._ingest_id(target);
 BEGIN
     PERFORM strata._authorized(target, 'INGEST');
     RETURN QUERY
@@ -83,11 +83,11 @@ BEGIN
         SELECT u.s, u.h, u.e FROM unnest(relations, streams, shards, epochs) AS u (r, s, h, e) WHERE u.r = target
     ), locked AS MATERIALIZED (
         SELECT l.stream, l.shard FROM strata._leases l JOIN held h ON h.s = l.stream AND h.h = l.shard
-        WHERE l.table_id = event_table.table_id AND l.worker = _extend_leases.worker AND l.epoch = h.e
+        WHERE l.table_id = target_id AND l.worker = _extend_leases.worker AND l.epoch = h.e
         ORDER BY l.stream, l.shard FOR NO KEY UPDATE OF l
     ), renewed AS (
         UPDATE strata._leases l SET expires_at = clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
-        FROM locked k WHERE l.table_id = event_table.table_id AND l.stream = k.stream AND l.shard = k.shard
+        FROM locked k WHERE l.table_id = target_id AND l.stream = k.stream AND l.shard = k.shard
         RETURNING l.stream, l.shard
     )
     SELECT target, h.s, h.h FROM held h WHERE NOT EXISTS (SELECT FROM renewed n WHERE n.stream = h.s AND n.shard = h.h);
@@ -100,7 +100,7 @@ CREATE FUNCTION strata._release_leases(worker text) RETURNS int
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(sum(strata._end_leases(strata._authorize(t.relation, 'INGEST'), worker)), 0)::int
-    FROM (SELECT e.relation FROM strata.event_tables e WHERE strata._may(e.relation, 'INGEST') OFFSET 0) t
+    FROM (SELECT e.relation FROM (SELECT relation FROM strata.event_tables UNION ALL SELECT relation FROM strata.target_tables) e WHERE strata._may(e.relation, 'INGEST') OFFSET 0) t
 $$;
 COMMENT ON FUNCTION strata._release_leases(text) IS 'Gives all leases of a worker up at once; returns how many.';
 
@@ -113,7 +113,7 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     UPDATE strata._leases l SET expires_at = '-infinity'
-    WHERE l.table_id = (strata._event_table(relation)).table_id AND l.worker = _end_leases.worker AND l.expires_at > '-infinity';
+    WHERE l.table_id = strata._ingest_id(relation) AND l.worker = _end_leases.worker AND l.expires_at > '-infinity';
     GET DIAGNOSTICS ended = ROW_COUNT;
     RETURN ended;
 END

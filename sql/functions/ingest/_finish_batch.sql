@@ -26,10 +26,13 @@ DECLARE
     written bigint;
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
-    PERFORM strata._require_open_batch(relation, batch_id);
+    -- (changes of a target have no batch in a ledger: it is kept for rows that stay)
+    IF NOT strata._is_target(relation) THEN
+        PERFORM strata._require_open_batch(relation, batch_id);
+    END IF;
     INSERT INTO strata._dead_letters (table_id, batch_id, stream, shard, sequence_number, sub_sequence, partition_key, arrived_at,
         reason, sqlstate, column_name, payload, payload_bytes)
-    SELECT (strata._event_table(relation)).table_id, _write_dead_letters.batch_id, d.*
+    SELECT strata._ingest_id(relation), _write_dead_letters.batch_id, d.*
     FROM unnest(stream, shard, sequence_number, sub_sequence, partition_key, arrived_at, reason, sqlstate, column_name,
         payload, payload_bytes) AS d;
     GET DIAGNOSTICS written = ROW_COUNT;

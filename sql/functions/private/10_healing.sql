@@ -19,11 +19,12 @@ BEGIN
     DELETE FROM strata._detached_partitions x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._archived_partitions x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._retention_overrides x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._target_tables x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._event_tables x WHERE x.table_id = ANY (table_ids);
 END
 $$;
 REVOKE ALL ON FUNCTION strata._forget_event_tables(int[]) FROM PUBLIC;
-COMMENT ON FUNCTION strata._forget_event_tables(int[]) IS 'Deletes event tables from the catalog, with their ledgers, rollups, leases, checkpoints and dead letters.';
+COMMENT ON FUNCTION strata._forget_event_tables(int[]) IS 'Deletes event tables and targets from the catalog, with their ledgers, rollups, leases, checkpoints and dead letters.';
 
 CREATE FUNCTION strata._forget_rollups(rollup_ids int[]) RETURNS void
     LANGUAGE plpgsql
@@ -53,7 +54,7 @@ BEGIN
     PERFORM strata._note_dropped(a) FROM strata._audited_tables a
     WHERE a.disabled_at IS NULL AND NOT EXISTS (SELECT FROM pg_class r WHERE r.oid = a.relation);
     -- nearly always nothing is gone
-    IF NOT EXISTS (SELECT FROM strata._event_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)
+    IF NOT EXISTS (SELECT FROM strata._ingested_tables t LEFT JOIN pg_class c ON c.oid = t.relation WHERE c.oid IS NULL)
         AND NOT EXISTS (SELECT FROM strata._rollups r LEFT JOIN pg_class c ON c.oid = r.rollup WHERE c.oid IS NULL)
     THEN
         RETURN;
@@ -65,7 +66,7 @@ BEGIN
         PERFORM strata._execute_as(orphan.owner, orphan.statement);
     END LOOP;
     PERFORM strata._forget_rollups(ARRAY(SELECT r.rollup_id FROM strata._rollups r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.rollup)));
-    PERFORM strata._forget_event_tables(ARRAY(SELECT t.table_id FROM strata._event_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)));
+    PERFORM strata._forget_event_tables(ARRAY(SELECT t.table_id FROM strata._ingested_tables t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)));
 END
 $$;
 REVOKE ALL ON FUNCTION strata._forget_dropped_relations() FROM PUBLIC;
