@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints, layering, SQL rules, pgspot. All of them run; any of them failing fails the whole.
+# Format, lints, layering, SQL rules, pgspot, deploy/. All of them run; any of them failing fails the whole.
 . "$(dirname "$0")/lib.sh"
 "$ROOT/scripts/ensure-system.sh"
 cd "$ROOT"
@@ -11,17 +11,25 @@ step() {
     "${@:2}" || failed+=("$1")
 }
 
-pgspot() {
-    local venv=$TARGET/venv
+venv=$TARGET/venv
+ensure_venv() {
     if ! cmp -s tests/check/requirements.txt "$venv/requirements.txt"; then
         rm -rf "$venv"
         python3 -m venv "$venv"
         "$venv/bin/pip" install -q --disable-pip-version-check -r tests/check/requirements.txt || return 1
         cp tests/check/requirements.txt "$venv/requirements.txt"
     fi
+}
+
+pgspot() {
+    ensure_venv || return 1
     local script
     script=$(scripts/assemble-sql.sh) || return 1
     python3 tests/check/pgspot.py "$venv/bin/pgspot" "$script" tests/check/pgspot-allowed.txt
+}
+
+deploy() {
+    ensure_venv && "$venv/bin/python" tests/check/test_deploy.py && "$venv/bin/python" tests/check/deploy.py
 }
 
 export PYTHONDONTWRITEBYTECODE=1
@@ -31,6 +39,7 @@ step "SQL rules" python3 tests/check/sql_rules.py
 step "error codes" python3 tests/check/errors.py
 step "what must not be committed" python3 tests/check/tree_rules.py
 step pgspot pgspot
+step "container, manifests, unit" deploy
 step format cargo fmt --all --check
 step lints cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 

@@ -19,12 +19,14 @@ pub async fn check(config: &Config) -> Result<()> {
     let kinesis = Kinesis::new(&config.kinesis).await?;
     let mut streams = Vec::new();
     for feed in feeds {
-        let stream = kinesis.describe(&feed.stream).await?;
-        let shards = kinesis.list_shards(&stream, Listing::All).await?;
+        let stream = kinesis.describe(&feed.stream).await.map_err(|e| allowed(e, "DescribeStreamSummary"))?;
+        let shards =
+            kinesis.list_shards(&stream, Listing::All).await.map_err(|e| allowed(e, "ListShards"))?;
         // Asking for an iterator shows that records may be read.
         if let Some(shard) = shards.first() {
-            let iterator = kinesis.iterator(&stream, &shard.id, &Position::TrimHorizon).await?;
-            kinesis.records(&stream, &iterator, 1).await?;
+            let iterator = kinesis.iterator(&stream, &shard.id, &Position::TrimHorizon).await;
+            let iterator = iterator.map_err(|e| allowed(e, "GetShardIterator"))?;
+            kinesis.records(&stream, &iterator, 1).await.map_err(|e| allowed(e, "GetRecords"))?;
         }
         print(&format!(
             "stream {}: {} open shards, {} listed\n",
@@ -41,15 +43,36 @@ pub async fn check(config: &Config) -> Result<()> {
     }
     let session = database.connect().await.map_err(wrong_now)?;
     print(&format!("database: pg_strata {}\n", session.version().await.map_err(missing_extension)?))?;
+    let (role, mut lacking) = (session.role().await?, Vec::new());
     for table in setup_tables(&session, feeds, &streams).await? {
         print(&describe(&table))?;
+        let relation = &table.plan.relation;
+        let missing = session.missing_rights(relation, table.plan.is_keyed()).await?;
+        if !missing.is_empty() {
+            lacking.push(format!(
+                "role \"{role}\" lacks {} on {relation}; its owner can run: SELECT strata.grant_ingest('{relation}', '{role}')",
+                missing.join(", ")
+            ));
+        }
     }
-    Ok(())
+    if lacking.is_empty() { Ok(()) } else { Err(Error::new(Kind::Check, lacking.join("\n"))) }
 }
 
 /// A database that is away is a failure here, not something to wait for.
 fn wrong_now(error: Error) -> Error {
     if error.kind == Kind::Retry { Error { kind: Kind::End, ..error } } else { error }
+}
+
+/// Says which action a policy must allow, where one does not.
+fn allowed(error: Error, action: &str) -> Error {
+    match error.code.as_deref() {
+        Some("AccessDeniedException") => Error {
+            kind: Kind::Check,
+            message: format!("{}; the policy must allow kinesis:{action}", error.message),
+            ..error
+        },
+        _ => error,
+    }
 }
 
 fn missing_extension(error: Error) -> Error {

@@ -7,6 +7,7 @@ mod copy;
 pub mod dsn;
 pub mod leases;
 pub mod maintain;
+mod rights;
 mod tls;
 pub mod types;
 pub mod views;

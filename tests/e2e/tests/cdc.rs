@@ -200,6 +200,14 @@ async fn keys_may_be_of_several_columns_and_change() -> Result<()> {
     let check = strata(&cluster, &endpoint, &["check", "--config", &config])?.output()?;
     let said = String::from_utf8_lossy(&check.stdout);
     ensure!(check.status.success() && said.contains("changes are applied by primary key"), "{said}");
+    client.batch_execute("REVOKE UPDATE, DELETE ON orders FROM sidecar").await?;
+    let check = strata(&cluster, &endpoint, &["check", "--config", &config])?.output()?;
+    let said = String::from_utf8_lossy(&check.stderr);
+    ensure!(
+        check.status.code() == Some(3) && said.contains("lacks UPDATE, DELETE on public.orders"),
+        "{said}"
+    );
+    client.batch_execute("GRANT UPDATE, DELETE ON orders TO sidecar").await?;
     for _ in 0..2 {
         let arguments = ["ingest", "--exit-when-caught-up", "--config", &config];
         let output = strata(&cluster, &endpoint, &arguments)?.output()?;
