@@ -74,7 +74,7 @@ class Shape:
                 f"timezone => '{self.timezone}', with_data => {str(with_data).lower()})")
 
 
-FOLDED = ["count(*) AS n", "sum(amount) AS total", "min(amount) AS least", "max(amount) AS most", "avg(usr) AS mean_usr"]
+FOLDED = ["count(*) AS n", "sum(amount) AS total", "min(amount) AS least", "max(amount) AS most", "avg(usr) AS mean_usr", "stddev(usr) AS spread", "var_pop(amount) AS variance"]
 
 SHAPES = [
     Shape("by_hour", 0, "1 hour", ["usr", "kind"], FOLDED),

@@ -91,7 +91,7 @@ class Upkeep:
                            + f"; SELECT strata.replace_rollup($${shape.name}$$, 'swap', discard_frozen => true); GRANT SELECT ON {shape.name} TO reader")
 
     def add(self):
-        few = [r for r in self.catalog() if r[3] < 9 and not r[2]]
+        few = [r for r in self.catalog() if r[3] < 11 and not r[2]]
         if not few:
             return None
         aggregate = self.random.choice(ADDED) + str(self.random.randrange(1000))

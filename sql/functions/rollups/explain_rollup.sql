@@ -48,7 +48,7 @@ CREATE FUNCTION strata._recompute_note(aggregate oid, argument_types oid[], argu
 AS $$
     SELECT CASE
         WHEN strata._merge_of(aggregate, argument_types, arguments, is_ordered) IS NOT NULL THEN NULL
-        WHEN f.proname IN ('sum', 'avg') AND NOT is_ordered AND argument_types[1] IN ('float4'::regtype, 'float8'::regtype)
+        WHEN f.pronamespace = 'pg_catalog'::regnamespace AND f.proname IN ('sum', 'avg', 'var_pop', 'var_samp', 'variance', 'stddev_pop', 'stddev_samp', 'stddev') AND NOT is_ordered AND argument_types[1] IN ('float4'::regtype, 'float8'::regtype)
             THEN format('sums of floating-point numbers depend on the order of rows; %s((%s)::numeric) would fold', f.proname, regexp_replace(arguments[1], '(?<![[:alnum:]_"$.])e\.', '', 'g'))
         WHEN f.pronamespace = 'strata'::regnamespace AND f.proname = 'histogram' AND NOT is_ordered
             THEN 'its bounds depend on the row; with constants it would fold'

@@ -22,7 +22,7 @@ CREATE FUNCTION refresh() RETURNS bigint LANGUAGE sql AS $$ SELECT count(strata.
 CREATE AGGREGATE longest(interval) (SFUNC = interval_larger, STYPE = interval);
 SET client_min_messages = warning;
 SELECT strata.create_rollup('folded', 'edge', '1 day', ARRAY['k'], ARRAY['count(*) AS n', 'sum(n) AS s', 'avg(n) AS a', 'min(n) AS lo', 'max(n) AS hi', 'min(f) AS f_lo', 'max(f) AS f_hi', 'min(r) AS r_lo', 'max(r) AS r_hi',
-    'sum(i) AS i_sum', 'avg(i) AS i_mean', 'min(i) AS i_lo', 'max(i) AS i_hi', 'min(t) AS t_lo', 'max(t) AS t_hi', 'max(d) AS d_hi', 'sum(n) FILTER (WHERE k < 0) AS never', 'count(n) FILTER (WHERE f > 0) AS positive']);
+    'sum(i) AS i_sum', 'avg(i) AS i_mean', 'min(i) AS i_lo', 'max(i) AS i_hi', 'min(t) AS t_lo', 'max(t) AS t_hi', 'max(d) AS d_hi', 'sum(n) FILTER (WHERE k < 0) AS never', 'count(n) FILTER (WHERE f > 0) AS positive', 'variance(n) AS v', 'var_pop(n) AS vp', 'stddev(n) AS sd', 'stddev_pop(n) FILTER (WHERE k < 3) AS sdp', 'stddev(k) AS sk', 'var_samp(k::int8 * 3000000000) AS vk', 'stddev_pop(k::int2) AS ks']);
 SELECT strata.create_rollup('keyed', 'edge', '1 day', ARRAY['f', 'r', 'i'], ARRAY['count(*) AS n', 'sum(n) AS s']);
 SELECT strata.create_rollup('recomputed', 'edge', '1 day', ARRAY['k'], ARRAY['variance(n) AS v', 'stddev(n) AS sd', 'var_pop(f) AS vp', 'sum(f) AS fs', 'avg(r) AS ra', 'longest(i) AS li', 'count(DISTINCT f) AS fd',
     'array_agg(n ORDER BY n, f) AS all_n', 'percentile_disc(0.5) WITHIN GROUP (ORDER BY f) AS median']);
@@ -67,3 +67,19 @@ SELECT k, to_jsonb(ts) AS j FROM kept;
 SELECT wrong();
 DROP SCHEMA rollup_values CASCADE;
 CALL strata.maintain_partitions();
+
+-- variances and deviations from sums: digit for digit PostgreSQL's, over numbers of every size and scale
+SELECT setseed(0.42) IS NOT NULL AS seeded;
+CREATE TABLE numbers AS
+SELECT g, CASE g % 5 WHEN 0 THEN (random() * 10)::int::numeric WHEN 1 THEN round((random() * 1e6)::numeric, (random() * 8)::int) WHEN 2 THEN round((random() * 1e-6)::numeric, 12)
+                     WHEN 3 THEN ((random() - 0.5) * 1e15)::bigint ELSE round((random() * 1e20)::numeric, 3) END AS n,
+       ((random() - 0.5) * 1.8e19)::numeric::bigint AS b, ((random() - 0.5) * 4e9)::int AS i
+FROM generate_series(1, 3000) g, LATERAL generate_series(1, 1 + g % 4);
+SELECT count(*) AS groups, count(*) FILTER (WHERE taken IS DISTINCT FROM computed) AS different
+FROM (SELECT ARRAY[var_samp(n), var_pop(n), stddev_samp(n), stddev_pop(n), variance(b), stddev_pop(b), var_pop(i), stddev(i)]::text AS taken,
+             ARRAY[strata._variance(count(n), sum(n), sum(n * n), 1), strata._variance(count(n), sum(n), sum(n * n), 0),
+                   strata._deviation(strata._variance(count(n), sum(n), sum(n * n), 1)), strata._deviation(strata._variance(count(n), sum(n), sum(n * n), 0)),
+                   strata._variance(count(b), sum(b), sum(b::numeric * b), 1), strata._deviation(strata._variance(count(b), sum(b), sum(b::numeric * b), 0)),
+                   strata._variance(count(i), sum(i), sum(i::bigint * i), 0), strata._deviation(strata._variance(count(i), sum(i), sum(i::bigint * i), 1))]::text AS computed
+      FROM numbers GROUP BY g) d;
+DROP TABLE numbers;
