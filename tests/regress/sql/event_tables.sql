@@ -28,7 +28,7 @@ INSERT INTO plain_events (ts, note) VALUES (now(), 'a') RETURNING id, "User", do
 SELECT strata.ensure_partitions('plain_events', now() - interval '5 days', now() - interval '4 days');
 SELECT strata.ensure_partitions('plain_events', now() - interval '5 days', now() - interval '4 days');
 SELECT strata.ensure_partitions('plain_events', now() - interval '5 days', now());
-SELECT count(*), count(*) FILTER (WHERE upper - lower = interval '1 day') AS of_a_day, max(upper) = date_trunc('day', now(), 'UTC') + interval '3 days' AS premade
+SELECT count(*), count(*) FILTER (WHERE upper - lower = interval '1 day') AS of_a_day, max(upper) = date_trunc('day', now(), 'UTC') + interval '72 hours' AS premade
 FROM strata.partitions WHERE relation = 'plain_events'::regclass;
 SELECT count(*) FROM strata._without_mark_triggers('plain_events');
 SELECT strata.ensure_partitions('plain_events', now(), now() - interval '1 day');
