@@ -32,6 +32,7 @@ step "conversion through crashes" tests/convert/run.sh
 step "pg_upgrade" tests/upgrade/run.sh
 step "logical replication, standby" tests/logical/run.sh
 step "rollups under random operations" tests/random/run.sh --seed 1
+step "alerts and dashboard on a Prometheus" tests/watching/run.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish

@@ -20,6 +20,7 @@ mod maintain;
 mod metrics;
 mod payload;
 mod postgres;
+mod process;
 mod produce;
 mod status;
 mod stop;

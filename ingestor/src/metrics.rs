@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::exposition::{Counters, Durations, Exposition};
+use crate::process::Process;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -234,6 +235,12 @@ impl Metrics {
         text.durations("strata_copy_seconds", "Time the COPY of a batch took.", "relation", &self.copy);
         text.durations("strata_commit_seconds", "Time the COMMIT of a batch took.", "relation", &self.commit);
         self.expose_gauges(&mut text);
+        if let Some(process) = Process::now() {
+            let cpu = "Processor time taken, user and system.";
+            text.single("process_cpu_seconds_total", "counter", cpu, process.cpu_seconds);
+            let memory = "Memory that is in RAM.";
+            text.single("process_resident_memory_bytes", "gauge", memory, process.resident_bytes);
+        }
         text.into_text()
     }
 
