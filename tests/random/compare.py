@@ -1,5 +1,5 @@
 """The comparisons: view against query, reader against owner, storage after a refresh, frozen groups against what they were."""
-from model import difference, exact_from
+from model import a_key, difference, exact_from, lookup_difference
 
 
 class Differs(Exception):
@@ -60,6 +60,7 @@ class Comparison:
             raise Differs(f"{rollup}: a reader sees {theirs}, the owner {mine}")
         run("RESET ROLE")
         self.compare_frozen(rollup, oid, bound, columns)
+        self.lookup(rollup)
         run("COMMIT")
         if refresh:
             run("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -69,6 +70,13 @@ class Comparison:
                 raise Differs(f"{rollup}: {pending} batches pending after a refresh")
             self.equal(rollup, query, bound, "storage")
             run("COMMIT")
+
+    def lookup(self, rollup):
+        for place in range(3):
+            key = self.session.run(a_key(rollup, (self.done + 1) * 1009 + place))
+            if key and self.session.run(lookup_difference(rollup, key[0][0])) != [("0",)]:
+                rows = self.session.run(lookup_difference(rollup, key[0][0], rows=True))
+                raise Differs(f"a lookup of {key[0][0][:200]} in {rollup} differs from the view:\n" + "\n".join(f"  {side:5} {row[:300]}" for side, row in rows))
 
     def equal(self, rollup, query, bound, what):
         bound = f"'{bound}'::timestamptz"

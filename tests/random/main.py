@@ -5,9 +5,9 @@ import signal
 import sys
 import time
 
-from compare import Differs
+from compare import SKIPPED, Differs
 from driver import Driver, Failure
-from model import difference, exact_from
+from model import a_key, difference, exact_from, lookup_difference
 from rows import WRITES, insert_leaf, truncate
 from session import BUSY, FAILED, IDLE, LOST
 
@@ -87,7 +87,22 @@ class Steps(Driver):
         rollup = self.upkeep.rollup(suspended=False)
         if rollup:
             definition = self.admin.run(f"SELECT r.definition::regclass FROM strata._rollups r WHERE r.rollup = $${rollup}$$::regclass")[0][0]
-            self.issue(worker, "look", difference(rollup, definition, exact_from(rollup)))
+            sql = difference(rollup, definition, exact_from(rollup))
+            if self.random.random() < .5:
+                key = self.a_key(rollup, self.random.randrange(1000))
+                sql = lookup_difference(rollup, key) if key else sql
+            self.issue(worker, "look", sql)
+
+    def a_key(self, rollup, place):
+        """Of some group, where nobody holds the table against readers."""
+        try:
+            rows = self.admin.run(f"BEGIN; SET LOCAL lock_timeout = '50ms'; {a_key(rollup, place)}; COMMIT")
+        except RuntimeError as error:
+            if not str(error).startswith(SKIPPED):
+                raise
+            self.admin.run("ROLLBACK")
+            return None
+        return rows[0][0] if rows else None
 
     # --- a session inside a transaction --------------------------------------------------------------------------------
 

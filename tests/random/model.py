@@ -109,6 +109,29 @@ def difference(rollup, definition, bound, rows=False):
             f"UNION ALL SELECT 'query', b::text FROM ({query} EXCEPT ALL {view}) b) d (side, row) {order}")
 
 
+def key_names(rollup):
+    shape = next(s for s in SHAPES if s.name == rollup)
+    return [key.split(" AS ")[-1] for key in shape.keys]
+
+
+def a_key(rollup, place):
+    """The key of some group, as jsonb."""
+    key = "jsonb_build_object(" + ", ".join(f"'{name}', {name}" for name in key_names(rollup)) + ")"
+    return f"SELECT key FROM (SELECT DISTINCT {key} AS key FROM {rollup}) k ORDER BY key OFFSET {place} % greatest(1, (SELECT count(DISTINCT {key}) FROM {rollup})) LIMIT 1"
+
+
+def lookup_difference(rollup, key, rows=False):
+    """The same between a lookup and the view."""
+    key = "$key$" + key + "$key$::jsonb"
+    built = "jsonb_build_object(" + ", ".join(f"'{name}', v.{name}" for name in key_names(rollup)) + ")"
+    view = f"SELECT * FROM {rollup} v WHERE {built} = {key}"
+    lookup = f"SELECT * FROM strata.rollup_lookup(NULL::{rollup}, {key})"
+    what = "side, row" if rows else "count(*)"
+    order = "ORDER BY row, side LIMIT 20" if rows else ""
+    return (f"SELECT {what} FROM (SELECT 'view', a::text FROM ({view} EXCEPT ALL {lookup}) a "
+            f"UNION ALL SELECT 'lookup', b::text FROM ({lookup} EXCEPT ALL {view}) b) d (side, row) {order}")
+
+
 def exact_from(rollup):
     """From where on a rollup equals its query."""
     return (f"(SELECT greatest(t.retained_from, r.exact_from) FROM strata.rollups r JOIN strata.event_tables t ON t.relation = r.source "
