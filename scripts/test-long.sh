@@ -14,6 +14,8 @@ for seed in $(seq 50); do
     title "rollups under random operations, seed $seed"
     tests/random/run.sh --seed "$seed" --operations 2000 || failed=1
 done
+title "no alarm on clean data, ten minutes"
+tests/audit/soak.sh --seconds 600 || failed=1
 title "SQL at other times than now"
 tests/clocks/run.sh || failed=1
 title "second opinions on Kinesis"

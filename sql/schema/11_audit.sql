@@ -35,6 +35,8 @@ CREATE TABLE strata._audit_columns (
     audit_id int NOT NULL,
     attribute_id int NOT NULL,
     history_column name NOT NULL,
+    -- as the last baseline, or the first row with the column, found it
+    logged_type regtype NOT NULL,
     PRIMARY KEY (audit_id, attribute_id)
 );
 
@@ -70,6 +72,45 @@ CREATE TABLE strata._audit_chunks (
 -- hashes do not compress
 ALTER TABLE strata._audit_chunks ALTER added SET STORAGE EXTERNAL, ALTER removed SET STORAGE EXTERNAL;
 
+-- The log: one row, made by the first seal. Its horizon works as that of rollups: every chunk at or below is sealed, or never was.
+CREATE TABLE strata._audit_log (
+    log_id int PRIMARY KEY DEFAULT 1 CHECK (log_id = 1),
+    origin text NOT NULL,
+    size bigint NOT NULL DEFAULT 0,
+    root bytea,
+    sealed_at timestamptz,
+    horizon bigint NOT NULL DEFAULT 0,
+    candidate bigint,
+    candidate_xid xid8,
+    system_identifier bigint
+);
+
+-- Which chunk is which leaf, from 0 and without gaps.
+CREATE TABLE strata._audit_entries (
+    log_index bigint PRIMARY KEY,
+    chunk_id bigint NOT NULL UNIQUE
+);
+
+-- The tree, as tiles of up to 256 hashes: those of level 0 are leaves, one of level n the root of a whole tile of level n - 1.
+CREATE TABLE strata._audit_tiles (
+    level int NOT NULL,
+    tile_index bigint NOT NULL,
+    hashes bytea NOT NULL,
+    PRIMARY KEY (level, tile_index)
+);
+ALTER TABLE strata._audit_tiles ALTER hashes SET STORAGE EXTERNAL;
+
+-- Which rows a table has by what is sealed: row count and LtHash16.
+CREATE TABLE strata._audit_states (
+    audit_id int PRIMARY KEY,
+    state bytea NOT NULL
+);
+ALTER TABLE strata._audit_states ALTER state SET STORAGE EXTERNAL;
+
+ALTER TABLE strata._audit_log OWNER TO strata_audit;
+ALTER TABLE strata._audit_entries OWNER TO strata_audit;
+ALTER TABLE strata._audit_tiles OWNER TO strata_audit;
+ALTER TABLE strata._audit_states OWNER TO strata_audit;
 ALTER TABLE strata._audited_tables OWNER TO strata_audit;
 ALTER TABLE strata._audit_columns OWNER TO strata_audit;
 ALTER TABLE strata._audit_chunks OWNER TO strata_audit;
@@ -80,3 +121,7 @@ SELECT pg_extension_config_dump('strata._audited_tables_audit_id_seq', '');
 SELECT pg_extension_config_dump('strata._audit_columns', '');
 SELECT pg_extension_config_dump('strata._audit_chunk_id_seq', '');
 SELECT pg_extension_config_dump('strata._audit_chunks', '');
+SELECT pg_extension_config_dump('strata._audit_log', '');
+SELECT pg_extension_config_dump('strata._audit_entries', '');
+SELECT pg_extension_config_dump('strata._audit_tiles', '');
+SELECT pg_extension_config_dump('strata._audit_states', '');

@@ -79,6 +79,18 @@ SELECT pg_temp.expect('a backfill half done', (SELECT isfinite(filled_from) FROM
 SELECT pg_temp.expect('frozen buckets', (SELECT count(*) FILTER (WHERE bucket IS NOT NULL) > 0 FROM work.frozen)
     AND NOT EXISTS (SELECT * FROM work.frozen EXCEPT SELECT * FROM work.going_by_k));
 
+-- the audit log is the same, and goes on
+CREATE FUNCTION pg_temp.faults() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM strata.verify_audit((SELECT checkpoint FROM work.digest)) $$;
+SELECT pg_temp.expect('a sound audit log', pg_temp.faults() = 0);
+SELECT pg_temp.expect('old versions', (SELECT count(*) = 12 FROM work.accounts_history));
+UPDATE work.accounts SET level = 'lowest' WHERE id = 101;
+INSERT INTO work.accounts (id, name, level) VALUES (102, 'new', 'high');
+SELECT pg_temp.expect('an audit log that goes on', pg_temp.faults() = 0 AND (SELECT count(*) = 13 FROM work.accounts_history));
+SELECT pg_temp.expect('a seal of what is new', strata.seal_audit() = 3 AND pg_temp.faults() = 0);
+UPDATE strata._audit_chunks SET session_role = 'forged' WHERE chunk_id = (SELECT max(chunk_id) FROM strata._audit_chunks);
+SELECT pg_temp.expect('a log that alarms', pg_temp.faults() = 1);
+UPDATE strata._audit_chunks SET session_role = 'postgres' WHERE chunk_id = (SELECT max(chunk_id) FROM strata._audit_chunks);
+
 -- work goes on: ingestion, changes, refresh, and what was half done is done
 CALL pg_temp.work_on(1);
 CALL pg_temp.work_on(2);

@@ -115,3 +115,24 @@ SELECT min(partition) AS first FROM strata._detachable('work.dropped') \gset
 SELECT strata._detach_partition('work.dropped', :'first');
 -- (the detached partition still takes its batch default from it)
 DROP TABLE work.dropped CASCADE;
+
+-- the audit log: sealed and unsealed chunks, dropped, added and excluded columns, enum labels, a table that is audited no more
+CREATE TYPE work.level AS ENUM ('low', 'high');
+CREATE TABLE work.accounts (id int PRIMARY KEY, gone int, name text, level work.level, secret text);
+ALTER TABLE work.accounts DROP COLUMN gone;
+INSERT INTO work.accounts SELECT n, 'account ' || n, 'low', 'x' FROM generate_series(1, 100) n;
+SELECT strata.enable_audit('work.accounts', exclude => '{secret}');
+UPDATE work.accounts SET level = 'high' WHERE id % 10 = 0;
+ALTER TABLE work.accounts ADD COLUMN credit int DEFAULT 5, ADD COLUMN note text;
+ALTER TYPE work.level RENAME VALUE 'low' TO 'lowest';
+ALTER TYPE work.level ADD VALUE 'medium' BEFORE 'high';
+UPDATE work.accounts SET credit = NULL WHERE id = 7;
+SELECT strata.enable_audit('work."Days ""of"" Wörk"');
+DELETE FROM work.accounts WHERE id = 3;
+CREATE TABLE work.unaudited (id int PRIMARY KEY);
+SELECT strata.enable_audit('work.unaudited');
+INSERT INTO work.unaudited VALUES (1);
+SELECT strata.disable_audit('work.unaudited');
+SELECT 1 / (strata.seal_audit() > 5)::int AS sealed;
+CREATE TABLE work.digest AS SELECT checkpoint FROM strata.audit_digest();
+INSERT INTO work.accounts (id, name, level) VALUES (101, 'unsealed', 'medium');

@@ -13,7 +13,7 @@ finish() {
 }
 trap finish EXIT
 
-for page in README.md docs/event-tables.md docs/rollups.md; do
+for page in README.md docs/event-tables.md docs/rollups.md docs/audit.md; do
     name=$(basename "$page" .md)
     scripts/pg.sh psql "$dir" -qc "CREATE DATABASE \"$name\"" -c "\\c \"$name\"" -c "CREATE EXTENSION pg_strata"
     python3 tests/readme/blocks.py sql "$page" >"$work/page.sql"

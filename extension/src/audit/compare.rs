@@ -88,21 +88,14 @@ fn audit_differences(
 /// The rows that the log says are there.
 fn expected_rows(audit_id: i32) -> HashMap<Hash, Expected> {
     let mut rows: HashMap<Hash, Expected> = HashMap::new();
-    let read = Spi::connect(|client| {
-        let chunks = client.select(
-            "SELECT c.chunk_id, c.operation, c.added, c.removed FROM strata._audit_chunks c WHERE c.audit_id = $1 \
-             ORDER BY c.chunk_id",
-            None,
-            &[audit_id.into()],
-        )?;
-        for stored in chunks {
-            let chunk_id: i64 = stored.get(1)?.unwrap_or_default();
-            let operation: Option<&str> = stored.get(2)?;
-            if operation == Some(BASELINE) {
+    // SAFETY: a query of ours through SPI, on the backend's main thread.
+    unsafe {
+        each_chunk(audit_id, |chunk_id, operation, changes| {
+            if operation == BASELINE {
                 rows.clear();
             }
-            for (sign, bytes) in [(1, stored.get::<&[u8]>(3)?), (-1, stored.get::<&[u8]>(4)?)] {
-                for entry in chunk::entries(bytes.unwrap_or_default()).unwrap_or_default() {
+            for (sign, bytes) in changes {
+                for entry in chunk::entries(bytes.as_deref().unwrap_or_default()).unwrap_or_default() {
                     let row = rows.entry(chunk::leaf(entry)).or_insert(Expected {
                         count: 0,
                         key: chunk::key(entry),
@@ -112,13 +105,58 @@ fn expected_rows(audit_id: i32) -> HashMap<Hash, Expected> {
                     row.chunk_id = row.chunk_id.max(chunk_id);
                 }
             }
-        }
-        Ok::<_, pgrx::spi::Error>(())
-    });
-    if let Err(problem) = read {
-        error!("the chunks of the audit log could not be read: {problem}");
+        });
     }
     rows
+}
+
+type Changes = [(i32, Option<Vec<u8>>); 2];
+
+/// Hands the chunks of a table to `take`, in order, under the active snapshot: that of the rows they are compared with.
+/// (pgrx's own interface takes a newer one where the transaction has written.)
+unsafe fn each_chunk(audit_id: i32, mut take: impl FnMut(i64, &str, Changes)) {
+    const QUERY: &std::ffi::CStr =
+        c"SELECT c.chunk_id, c.operation, c.added, c.removed FROM strata._audit_chunks c WHERE c.audit_id = $1 ORDER BY c.chunk_id";
+    unsafe {
+        let mut types = [pg_sys::INT4OID];
+        let mut values = [pg_sys::Datum::from(audit_id)];
+        pg_sys::SPI_connect();
+        let cursor = pg_sys::SPI_cursor_open_with_args(
+            std::ptr::null(),
+            QUERY.as_ptr(),
+            1,
+            types.as_mut_ptr(),
+            values.as_mut_ptr(),
+            std::ptr::null(),
+            true,
+            0,
+        );
+        loop {
+            pg_sys::SPI_cursor_fetch(cursor, true, 100);
+            let fetched = pg_sys::SPI_processed;
+            let table = pg_sys::SPI_tuptable;
+            for n in 0..fetched as usize {
+                let tuple = *(*table).vals.add(n);
+                let value = |number: i32| {
+                    let mut is_null = false;
+                    let datum = pg_sys::SPI_getbinval(tuple, (*table).tupdesc, number, &raw mut is_null);
+                    (datum, is_null)
+                };
+                let bytes = |number| {
+                    let (datum, is_null) = value(number);
+                    Vec::<u8>::from_datum(datum, is_null)
+                };
+                let operation = String::from_datum(value(2).0, false).unwrap_or_default();
+                take(value(1).0.value() as i64, &operation, [(1, bytes(3)), (-1, bytes(4))]);
+            }
+            pg_sys::SPI_freetuptable(table);
+            if fetched == 0 {
+                break;
+            }
+        }
+        pg_sys::SPI_cursor_close(cursor);
+        pg_sys::SPI_finish();
+    }
 }
 
 /// Names and values, as text, of the key of a row.

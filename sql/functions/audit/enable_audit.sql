@@ -36,14 +36,19 @@ BEGIN
         INSERT INTO strata._audited_tables (relation, history, excluded, key_ids, relation_name)
         VALUES (relation, strata._create_history(relation, excluded_ids, keys), excluded_ids, keys, relation::text)
         RETURNING * INTO audited;
-        INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column)
-        SELECT audited.audit_id, l.attribute_id, l.column_name FROM strata._logged_columns(audited) l;
+        INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column, logged_type)
+        SELECT audited.audit_id, l.attribute_id, l.column_name, l.type_oid FROM strata._logged_columns(audited) l;
     ELSE
         UPDATE strata._audited_tables a
         SET disabled_at = NULL, enabled_at = CASE WHEN was_audited THEN a.enabled_at ELSE now() END, excluded = excluded_ids, key_ids = keys, relation_name = _enable_audit.relation::text
         WHERE a.audit_id = audited.audit_id
         RETURNING * INTO audited;
         PERFORM strata._sync_history(audited.audit_id);
+        -- what was dropped is no part of the rows that begin the log anew, and types are what they are now
+        DELETE FROM strata._audit_columns c
+        WHERE c.audit_id = audited.audit_id AND NOT EXISTS (SELECT FROM strata._logged_columns(audited) l WHERE l.attribute_id = c.attribute_id);
+        UPDATE strata._audit_columns c SET logged_type = l.type_oid
+        FROM strata._logged_columns(audited) l WHERE c.audit_id = audited.audit_id AND c.attribute_id = l.attribute_id;
     END IF;
     PERFORM strata._create_audit_triggers(relation);
     PERFORM strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END,

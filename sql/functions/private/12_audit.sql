@@ -163,7 +163,8 @@ BEGIN
         ELSE
             EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s%s', audited.history, logged.column_name, logged.type_text, logged.collation_text);
         END IF;
-        INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column) VALUES (audited.audit_id, logged.attribute_id, logged.column_name)
+        INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column, logged_type)
+        VALUES (audited.audit_id, logged.attribute_id, logged.column_name, logged.type_oid)
         ON CONFLICT ON CONSTRAINT _audit_columns_pkey DO UPDATE SET history_column = EXCLUDED.history_column;
     END LOOP;
 END
