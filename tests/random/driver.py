@@ -22,7 +22,7 @@ EXPECTED = {
     "write": {"23514", "23505", "42P01", "ST006", "25001"},
     "refresh": {"ST004", "42P01"},
     "maintain": set(), "ensure": {"ST003"}, "age": {"ST003", "22023"}, "attach": {"ST011"},
-    "create": {"42P07"}, "drop": {"ST004", "42P01"}, "suspend": {"ST004", "42P01"}, "resume": {"ST004", "42P01"}, "rebuild": {"ST004", "42P01"},
+    "create": {"42P07", "42P01", "ST004"}, "drop": {"ST004", "42P01"}, "suspend": {"ST004", "42P01"}, "resume": {"ST004", "42P01"}, "rebuild": {"ST004", "42P01"},
     "replace": {"ST004", "42P01", "42P07", "55000"}, "add": {"ST004", "42P01", "55000"}, "look": {"ST010", "42P01"},
     # a transaction that has sent a NOTIFY cannot be prepared
     "prepare": {"0A000"},

@@ -64,12 +64,14 @@ class Shape:
     filter: str = None
     timezone: str = "UTC"
     permanent: bool = True
+    # of another rollup rather than of the table
+    source: str = None
 
     def create(self, table, with_data=True, name=None):
         def array(items):
             return "ARRAY[" + ", ".join(f"$${item}$$" for item in items) + "]::text[]"
         condition = f", filter => $${self.filter}$$" if self.filter else ""
-        return (f"SELECT strata.create_rollup($${name or self.name}$$, source => $${table.name}$$, bucket => '{self.bucket}', "
+        return (f"SELECT strata.create_rollup($${name or self.name}$$, source => $${self.source or table.name}$$, bucket => '{self.bucket}', "
                 f"group_by => {array(self.keys)}, aggregates => {array(self.aggregates)}{condition}, "
                 f"timezone => '{self.timezone}', with_data => {str(with_data).lower()})")
 
@@ -91,6 +93,8 @@ SHAPES = [
     Shape("by_median", 2, "1 day", ["usr % 3 AS third"], ["count(*) AS n", "percentile_cont(0.5) WITHIN GROUP (ORDER BY id) AS median"]),
     Shape("come", 0, "6 hours", ["kind"], FOLDED, timezone="Europe/Berlin", permanent=False),
     Shape("go", 1, "1 day", ["usr", "note"], ["count(*) AS n", "array_agg(id ORDER BY id) AS ids"], permanent=False),
+    Shape("of_hours", 0, "1 day", ["usr"], ["sum(n) AS n", "sum(total) AS total", "min(least) AS least", "max(most) AS most"], permanent=False, source="by_hour"),
+    Shape("of_days", 1, "1 month", [], ["sum(n) AS n", "max(last_seen) AS last_seen", "bit_or(bits) AS bits"], permanent=False, source='"By ""Day"'),
     Shape("stay", 2, "1 week", [], FOLDED, filter="kind IS NOT NULL", permanent=False),
 ]
 
