@@ -26,6 +26,13 @@ unsafe extern "C-unwind" {
     fn RegisterSnapshot(snapshot: pg_sys::Snapshot) -> pg_sys::Snapshot;
     fn UnregisterSnapshot(snapshot: pg_sys::Snapshot);
     fn AcceptInvalidationMessages();
+    fn SPI_gettypeid(desc: pg_sys::TupleDesc, column: c_int) -> pg_sys::Oid;
+    fn SPI_getbinval(
+        tuple: pg_sys::HeapTuple,
+        desc: pg_sys::TupleDesc,
+        column: c_int,
+        is_null: *mut bool,
+    ) -> pg_sys::Datum;
     fn SPI_getvalue(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc, column: c_int) -> *mut c_char;
     fn SPI_palloc(size: usize) -> *mut std::ffi::c_void;
     fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut c_int);
@@ -66,17 +73,22 @@ pub extern "C" fn pg_finfo_strata_read_as() -> &'static pg_sys::Pg_finfo_record 
 /// Called by PostgreSQL's function manager with two arguments that are not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    unsafe { run_as(fcinfo, execute) }
+    unsafe { run_as(fcinfo, |statement| execute(statement)) }
 }
 
-/// `strata._fold_as(role regrole, statement text) RETURNS text`: like `_execute_as`, under a snapshot that is older than
-/// the plan.
+/// `strata._fold_as(role regrole, bounds text, statement text, horizon bigint) RETURNS text`: like `_execute_as`, under a
+/// snapshot that is older than the plan, with the row that `bounds` gives under it as parameters.
 ///
 /// # Safety
-/// Called by PostgreSQL's function manager with two arguments that are not null.
+/// Called by PostgreSQL's function manager with four arguments that are not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_fold_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    unsafe { run_as(fcinfo, execute_planned_after_snapshot) }
+    unsafe {
+        let args = (*fcinfo).args.as_slice(4);
+        let statement = text_to_cstring(pg_detoast_datum_packed(args[2].value.cast_mut_ptr()).cast());
+        let horizon = args[3].value;
+        run_as(fcinfo, |bounds| execute_planned_after_snapshot(bounds, statement, horizon))
+    }
 }
 
 /// `strata._read_as(role regrole, statement text) RETURNS text`: like `_execute_as`, for a query under the snapshot of the
@@ -86,10 +98,10 @@ pub unsafe extern "C-unwind" fn strata_fold_as(fcinfo: pg_sys::FunctionCallInfo)
 /// Called by PostgreSQL's function manager with two arguments that are not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_read_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    unsafe { run_as(fcinfo, execute_under_active_snapshot) }
+    unsafe { run_as(fcinfo, |statement| execute_under_active_snapshot(statement)) }
 }
 
-unsafe fn run_as(fcinfo: pg_sys::FunctionCallInfo, execute: unsafe fn(*const c_char)) -> pg_sys::Datum {
+unsafe fn run_as(fcinfo: pg_sys::FunctionCallInfo, execute: impl Fn(*const c_char)) -> pg_sys::Datum {
     unsafe {
         let args = (*fcinfo).args.as_slice(2);
         let role = pg_sys::Oid::from(args[0].value.value() as u32);
@@ -137,23 +149,70 @@ unsafe fn execute_under_active_snapshot(statement: *const c_char) {
 /// PostgreSQL plans first and takes the snapshot then. Planning waits where a partition is locked; a partition made and
 /// filled meanwhile would be in the snapshot and not in the plan: its batch would count as folded, its rows would not
 /// have been read. With the snapshot taken first, the plan knows every partition that the snapshot has rows of.
-unsafe fn execute_planned_after_snapshot(statement: *const c_char) {
+unsafe fn execute_planned_after_snapshot(
+    bounds: *const c_char,
+    statement: *const c_char,
+    horizon: pg_sys::Datum,
+) {
     unsafe {
         let snapshot = RegisterSnapshot(GetTransactionSnapshot());
         // what is in the snapshot must be in the relation cache too, also where the table's lock is held already
         AcceptInvalidationMessages();
-        let plan = SPI_prepare(statement, 0, std::ptr::null_mut());
-        SPI_execute_snapshot(
-            plan,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            snapshot,
-            std::ptr::null_mut(),
-            false,
-            true,
-            0,
-        );
+        let mut parameters = Parameters::NONE;
+        parameters.count = 1;
+        parameters.types[0] = pg_sys::INT8OID;
+        parameters.values[0] = horizon;
+        execute_under(snapshot, bounds, &mut parameters);
+        parameters.take();
+        execute_under(snapshot, statement, &mut parameters);
         UnregisterSnapshot(snapshot);
+    }
+}
+
+unsafe fn execute_under(snapshot: pg_sys::Snapshot, statement: *const c_char, parameters: &mut Parameters) {
+    unsafe {
+        let plan = SPI_prepare(statement, parameters.count, parameters.types.as_mut_ptr());
+        let (values, nulls) = (parameters.values.as_mut_ptr(), parameters.nulls.as_ptr());
+        let none = std::ptr::null_mut();
+        SPI_execute_snapshot(plan, values, nulls, snapshot, none, false, true, 0);
+    }
+}
+
+const PARAMETERS_MAX: usize = 9;
+
+/// What stands for `$1` and so on.
+struct Parameters {
+    count: c_int,
+    types: [pg_sys::Oid; PARAMETERS_MAX],
+    values: [pg_sys::Datum; PARAMETERS_MAX],
+    nulls: [c_char; PARAMETERS_MAX],
+}
+
+impl Parameters {
+    const NONE: Self = Self {
+        count: 0,
+        types: [pg_sys::InvalidOid; PARAMETERS_MAX],
+        values: [pg_sys::Datum::null(); PARAMETERS_MAX],
+        nulls: [b' ' as c_char; PARAMETERS_MAX],
+    };
+
+    /// The columns of the first row of the last statement, which live until `SPI_finish`.
+    unsafe fn take(&mut self) {
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            if table.is_null() || pg_sys::SPI_processed == 0 {
+                return;
+            }
+            let descriptor = (*table).tupdesc;
+            self.count = (*descriptor).natts.min(PARAMETERS_MAX as c_int);
+            for place in 0..self.count as usize {
+                let column = place as c_int + 1;
+                let mut is_null = false;
+                self.types[place] = SPI_gettypeid(descriptor, column);
+                self.values[place] = SPI_getbinval(*(*table).vals, descriptor, column, &raw mut is_null);
+                self.nulls[place] = if is_null { b'n' } else { b' ' } as c_char;
+            }
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod errors;
 mod execute;
 mod extreme;
 mod histogram;
+mod kept;
 mod leaf;
 mod ledger;
 mod lookup;
@@ -46,6 +47,7 @@ pub extern "C-unwind" fn _PG_init() {
     audit::register_callbacks();
     batch::register_callbacks();
     catalog::register_callbacks();
+    kept::register_callbacks();
     leaf::register_callbacks();
     lookup::register_callbacks();
 }

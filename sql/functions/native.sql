@@ -52,12 +52,26 @@ REVOKE ALL ON FUNCTION strata._execute_as(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._execute_as(regrole, text) IS
 'Runs one statement with the rights of a role, in a security-restricted context; returns the first column of its first row. Users'' expressions are evaluated through this and never with the rights of the extension.';
 
-CREATE FUNCTION strata._fold_as(role regrole, statement text) RETURNS text
+CREATE FUNCTION strata._fold_as(role regrole, bounds text, statement text, horizon bigint) RETURNS text
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'strata_fold_as';
-REVOKE ALL ON FUNCTION strata._fold_as(regrole, text) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fold_as(regrole, text) IS
-'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of.';
+REVOKE ALL ON FUNCTION strata._fold_as(regrole, text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_as(regrole, text, text, bigint) IS
+'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of. bounds: a query under the same snapshot, with horizon as its parameter, whose one row gives the parameters of the statement, which is planned for them.';
+
+CREATE FUNCTION strata._kept(key text) RETURNS text
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'kept_wrapper';
+REVOKE ALL ON FUNCTION strata._kept(text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._kept(text) IS
+'What _keep has kept in this session under a name, if nothing has changed since that a statement may name: no relation, type, function, operator, collation or schema.';
+
+CREATE FUNCTION strata._keep(key text, value text) RETURNS text
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'keep_wrapper';
+REVOKE ALL ON FUNCTION strata._keep(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._keep(text, text) IS
+'Keeps a statement, written since _kept of the same name last gave NULL, for this session; returns it.';
 
 CREATE FUNCTION strata._read_as(role regrole, statement text) RETURNS text
     LANGUAGE C STABLE STRICT PARALLEL UNSAFE

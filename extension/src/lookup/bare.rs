@@ -58,7 +58,6 @@ unsafe extern "C-unwind" {
         role: pg_sys::Oid,
         mode: pg_sys::AclMode,
     ) -> pg_sys::AclResult::Type;
-    pub fn GetUserId() -> pg_sys::Oid;
     pub fn GetUserIdAndSecContext(user: *mut pg_sys::Oid, context: *mut c_int);
     pub fn SetUserIdAndSecContext(user: pg_sys::Oid, context: c_int);
     pub fn NewGUCNestLevel() -> c_int;

@@ -108,13 +108,13 @@ impl Lookup {
             else {
                 return false;
             };
-            let may = bare::pg_class_aclcheck(self.view, bare::GetUserId(), pg_sys::ACL_SELECT);
-            if may != pg_sys::AclResult::ACLCHECK_OK {
-                return false;
-            }
             let mut user = pg_sys::InvalidOid;
             let mut context: c_int = 0;
             bare::GetUserIdAndSecContext(&raw mut user, &raw mut context);
+            let may = bare::pg_class_aclcheck(self.view, user, pg_sys::ACL_SELECT);
+            if may != pg_sys::AclResult::ACLCHECK_OK {
+                return false;
+            }
             let inner = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int;
             let level = plans::settle();
             bare::SetUserIdAndSecContext(catalog, inner);

@@ -83,7 +83,7 @@ REVOKE ALL ON FUNCTION strata._pending_rows(strata._rollups, strata._rollup_part
 COMMENT ON FUNCTION strata._pending_rows(strata._rollups, strata._rollup_parts, text, text, text, text) IS
 'FROM and WHERE of the rows e that pending batches have put where storage is filled; lowest batch and times let the planner leave out what cannot have any.';
 
-CREATE FUNCTION strata._recomputed(rollup strata._rollups, parts strata._rollup_parts, touched text) RETURNS text
+CREATE FUNCTION strata._recomputed(rollup strata._rollups, parts strata._rollup_parts, touched text, low text DEFAULT NULL, high text DEFAULT NULL) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,14 +91,14 @@ AS $$
         (SELECT string_agg('d.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
          FROM strata._definition_columns((rollup).definition) d WHERE d.aggregate IS NULL),
         (parts).partials, touched, (parts).source, (parts).source_match, (parts).counted, (parts).event_time,
-        strata._time_at_bucket(t.time_type, format('(SELECT min(bucket) FROM (%s) b)', touched), false),
-        strata._time_at_bucket(t.time_type, format('(SELECT max(bucket) + %L::interval FROM (%s) b)',
-            strata._bucket_span((rollup).bucket, (rollup).timezone), touched), true))
+        coalesce(strata._time_at(t.time_type, low, false), strata._time_at_bucket(t.time_type, format('(SELECT min(bucket) FROM (%s) b)', touched), false)),
+        coalesce(strata._time_at(t.time_type, high, true), strata._time_at_bucket(t.time_type, format('(SELECT max(bucket) + %L::interval FROM (%s) b)',
+            strata._bucket_span((rollup).bucket, (rollup).timezone), touched), true)))
     FROM strata._event_tables t WHERE t.table_id = (rollup).table_id
 $$;
-REVOKE ALL ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text) FROM PUBLIC;
-COMMENT ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text) IS
-'The query that recomputes groups from the rows. touched: a query of the groups, read more than once.';
+REVOKE ALL ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._recomputed(strata._rollups, strata._rollup_parts, text, text, text) IS
+'The query that recomputes groups from the rows. touched: a query of the groups, read more than once. low, high: places that their rows lie between, where they are known beforehand.';
 
 CREATE FUNCTION strata._is_filling(rollup strata._rollups) RETURNS boolean
     LANGUAGE sql STABLE
@@ -171,9 +171,41 @@ AS $$
 $$;
 COMMENT ON FUNCTION strata._named_as_defined(regclass) IS 'A rollup as a source of rows q whose columns have the names of its definition.';
 
+-- What a fold is about, told under its own snapshot before it is planned, so that its plan holds the partitions concerned and
+-- no others, and locks no more. Columns, which are the parameters of the fold: lowest pending batch; the pending batches,
+-- NULL if they are all from the lowest to the highest; lowest and highest event time of theirs; lowest and highest bucket of groups to be recomputed, and up to where their
+-- rows may lie, as places on the axis; the horizon, at or below which ids are decided (its own parameter); highest pending
+-- batch. Bounds in the wrong order where there is nothing.
+CREATE FUNCTION strata._fold_bounds_sql(rollup strata._rollups) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
+    SET datestyle = 'ISO'
+AS $$
+    SELECT format(
+        'SELECT g.low_batch, g.batches, g.lower_time, g.upper_time, g.low, g.high, g.high + %1$L::interval, $1, g.high_batch FROM (SELECT p.low_batch, p.high_batch, p.batches, p.lower_time, p.upper_time, '
+            'coalesce(least(m.low, %2$s), ''infinity'') AS low, coalesce(greatest(m.high, %3$s), ''-infinity'') AS high '
+        'FROM (SELECT coalesce(min(b.batch_id), 0) AS low_batch, coalesce(max(b.batch_id), -1) AS high_batch, '
+            'CASE WHEN count(*) <= max(b.batch_id) - min(b.batch_id) THEN array_agg(b.batch_id) END AS batches, '
+            'CASE WHEN bool_or(b.lower_time IS NULL) THEN ''-infinity'' ELSE coalesce(min(b.lower_time), ''infinity'') END AS lower_time, '
+            'CASE WHEN bool_or(b.upper_time IS NULL) THEN ''infinity'' ELSE coalesce(max(b.upper_time), ''-infinity'') END AS upper_time '
+            'FROM strata._pending_batches b WHERE b.rollup_id = %4$s) p, '
+        '(SELECT %5$s AS low, %6$s AS high FROM %7$s d) m) g',
+        strata._bucket_span((rollup).bucket, (rollup).timezone),
+        CASE WHEN r.recomputes THEN format('p.lower_time - %L::interval', strata._bucket_span((rollup).bucket, (rollup).timezone)) ELSE 'NULL' END,
+        CASE WHEN r.recomputes THEN 'p.upper_time' ELSE 'NULL' END,
+        (rollup).rollup_id, strata._time_value(b.type, 'min(d.bucket)'), strata._time_value(b.type, 'max(d.bucket)'), (rollup).dirty)
+    FROM strata._event_tables t
+    CROSS JOIN LATERAL (SELECT strata._bucket_type(t.time_type)) b (type)
+    CROSS JOIN (SELECT strata._recomputes((rollup).definition)) r (recomputes)
+    WHERE t.table_id = (rollup).table_id
+$$;
+REVOKE ALL ON FUNCTION strata._fold_bounds_sql(strata._rollups) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_bounds_sql(strata._rollups) IS 'The query whose columns are the parameters of the statement of _fold_sql.';
+
 -- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
 -- decided yet is not drained: when that batch comes, the group must not be folded.
-CREATE FUNCTION strata._fold_sql(rollup strata._rollups, horizon bigint, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS text
+CREATE FUNCTION strata._fold_sql(rollup strata._rollups, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
@@ -182,10 +214,7 @@ AS $$
 DECLARE
     parts strata._rollup_parts := strata._rollup_parts(rollup);
     pending_rows text := strata._pending_rows(rollup, parts,
-        CASE WHEN many THEN 'e.batch_id IN (SELECT batch_id FROM pending)' ELSE 'e.batch_id = ANY (ARRAY(SELECT batch_id FROM pending))' END,
-        '(SELECT min(batch_id) FROM pending)',
-        '(SELECT CASE WHEN bool_or(lower_time IS NULL) THEN ''-infinity'' ELSE min(lower_time) END FROM pending)',
-        '(SELECT CASE WHEN bool_or(upper_time IS NULL) THEN ''infinity'' ELSE max(upper_time) END FROM pending)');
+        CASE WHEN many THEN 'e.batch_id IN (SELECT batch_id FROM pending)' ELSE 'e.batch_id <= $9 AND ($2 IS NULL OR e.batch_id = ANY ($2))' END, '$1', '$3', '$4');
     time_type regtype := (SELECT t.time_type FROM strata._event_tables t WHERE t.table_id = rollup.table_id);
     insertion text := format('INSERT INTO %s AS s (%s, %s) SELECT %s, %s FROM %%s ORDER BY %s ON CONFLICT (%s) DO UPDATE SET %%s',
         replace(parts.storage, '%', '%%'), replace(parts.groups, '%', '%%'), replace(parts.states, '%', '%%'),
@@ -195,20 +224,21 @@ DECLARE
 BEGIN
     steps := ARRAY[
         format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM strata._pending_batches WHERE rollup_id = %s)', rollup.rollup_id),
-        format('drained AS (DELETE FROM %s d WHERE d.batch_id <= %s OR d.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) OR d.batch_id IN (SELECT batch_id FROM pending))',
-            parts.dirty, horizon, rollup.rollup_id),
+        format('drained AS (DELETE FROM %s d WHERE d.batch_id <= $8 OR d.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) OR d.batch_id IN (SELECT batch_id FROM pending))',
+            parts.dirty, rollup.rollup_id),
         format('dirty AS MATERIALIZED (SELECT DISTINCT %s FROM %s d WHERE %s%s)', parts.groups, parts.dirty, parts.live,
             CASE WHEN parts.recomputes THEN format(' UNION SELECT %s FROM %s', parts.aliased_groups, pending_rows) ELSE '' END),
-        format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty')),
-        -- the bounds leave out, when it begins, the partitions of storage that hold no dirty group
-        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND s.bucket >= (SELECT min(bucket) FROM dirty) AND s.bucket <= (SELECT max(bucket) FROM dirty) AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))',
-            parts.storage, parts.storage_match, parts.delta_match),
+        format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty', '$5', '$7')),
+        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND s.bucket >= %s AND s.bucket <= %s AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))',
+            parts.storage, parts.storage_match, strata._time_at(strata._bucket_type(time_type), '$5', false),
+            strata._time_at(strata._bucket_type(time_type), '$6', true), parts.delta_match),
         format('replaced AS (%s)', format(insertion, 'recomputed',
             (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(rollup.definition) s)))];
     IF NOT parts.recomputes THEN
         steps := steps || ARRAY[
+            -- grouped in the order of the index: sorted once, and by what tells rows apart first
             format('delta AS (SELECT * FROM (SELECT %s, %s FROM %s GROUP BY %s) p WHERE NOT EXISTS (SELECT FROM dirty d WHERE %s))',
-                parts.aliased_groups, parts.partials, pending_rows, parts.ordinals, parts.delta_match),
+                parts.aliased_groups, parts.partials, pending_rows, ltrim(substr(parts.ordinals, 4) || ', 1', ', '), parts.delta_match),
             format('folded AS (%s)', format(insertion, 'delta', strata._rollup_merges(rollup.definition)))];
     END IF;
     IF fill_from IS NOT NULL THEN
@@ -222,6 +252,24 @@ BEGIN
         '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))', array_to_string(steps, ', '));
 END
 $$;
-REVOKE ALL ON FUNCTION strata._fold_sql(strata._rollups, bigint, boolean, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fold_sql(strata._rollups, bigint, boolean, timestamptz) IS
-'The statement that folds pending batches and recomputes dirty groups, and, with fill_from, fills storage from there up to where it is filled. Returns, as jsonb, the batches it saw. horizon: ids at or below are decided; many: so many batches are pending that a join beats an array.';
+REVOKE ALL ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz) IS
+'The statement that folds pending batches and recomputes dirty groups, and, with fill_from, fills storage from there up to where it is filled. Returns, as jsonb, the batches it saw. many: so many batches are pending that a join beats an array. Its parameters are what _fold_bounds_sql gives.';
+
+-- (one that fills is written for one use)
+CREATE FUNCTION strata._fold(rollup strata._rollups, owner regrole, horizon bigint, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept_as text := format('fold %s %s', rollup.rollup_id, many);
+    bounds text := coalesce(strata._kept('bounds ' || rollup.rollup_id), strata._keep('bounds ' || rollup.rollup_id, strata._fold_bounds_sql(rollup)));
+    statement text := CASE WHEN fill_from IS NULL THEN coalesce(strata._kept(kept_as), strata._keep(kept_as, strata._fold_sql(rollup, many)))
+                      ELSE strata._fold_sql(rollup, many, fill_from) END;
+BEGIN
+    RETURN strata._fold_as(owner, bounds, statement, horizon);
+END
+$$;
+REVOKE ALL ON FUNCTION strata._fold(strata._rollups, regrole, bigint, boolean, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold(strata._rollups, regrole, bigint, boolean, timestamptz) IS
+'Folds what is pending, as a role; returns what _fold_sql returns.';

@@ -55,7 +55,7 @@ BEGIN
     UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity' WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
-    outcome := strata._fold_as(owner, strata._fold_sql(rollup, progress.horizon, true, '-infinity'))::jsonb;
+    outcome := strata._fold(rollup, owner, progress.horizon, true, '-infinity');
     PERFORM strata._record_progress(rollup, progress, outcome, '-infinity');
     RETURN (outcome ->> 'batches')::bigint;
 END

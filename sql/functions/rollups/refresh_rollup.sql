@@ -62,7 +62,7 @@ BEGIN
     IF pending > 0 THEN
         PERFORM strata._summarize_pending(entry);
     END IF;
-    outcome := strata._fold_as(strata._owner(source), strata._fold_sql(entry, progress.horizon, pending > 100, fill_from))::jsonb;
+    outcome := strata._fold(entry, strata._owner(source), progress.horizon, pending > 100, fill_from);
     PERFORM strata._record_progress(entry, progress, outcome, fill_from);
     PERFORM strata._finish_view(entry);
     RETURN (outcome ->> 'batches')::bigint;

@@ -42,6 +42,14 @@ SELECT * FROM all_differences();
 CALL strata.refresh_rollups('e');
 SELECT * FROM all_differences();
 SELECT tableoid::regclass AS part, count(*) FROM hourly_storage GROUP BY 1 ORDER BY min(bucket);
+-- a refresh locks the partitions it is about and no others, of rows and of storage, whether rows are new or groups marked
+CREATE VIEW locked AS SELECT c.relname, max(l.mode) AS mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relname ~ '^(e|hourly_storage)_p' GROUP BY 1 ORDER BY 1;
+INSERT INTO e VALUES ('2019-02-04 10:00 UTC', 1, 'l', 1);
+BEGIN; SELECT strata.refresh_rollup('hourly'); SELECT * FROM locked; COMMIT;
+DELETE FROM e WHERE ts >= '2019-01-31 10:00 UTC' AND ts < '2019-01-31 11:00 UTC';
+BEGIN; SELECT strata.refresh_rollup('hourly'); SELECT * FROM locked; COMMIT;
+SELECT * FROM all_differences();
 -- indexes, fill and replica identity of each
 SELECT count(*) FILTER (WHERE c.reloptions::text ~ 'fillfactor' AND c.relreplident = 'f') = count(*) AS dressed, count(DISTINCT (SELECT count(*) FROM pg_index x WHERE x.indrelid = i.inhrelid)) AS alike
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent IN ('hourly_storage'::regclass, 'monthly_storage'::regclass);
