@@ -1,8 +1,9 @@
 //! A lease on one shard for one table, as this process knows it. The database decides; this is the memory of its
 //! last answer, shared by the reader, the writer and the renewal. Never: I/O.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use crate::stream::compare_sequence;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::watch;
 
 /// What the database holds of a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,17 @@ pub struct Checkpoint {
     pub initial_position: String,
 }
 
+/// What is to become of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is ours.
+    Kept,
+    /// It is ours, and to be given back once what was read is committed.
+    Yielding,
+    /// Another took it.
+    Lost,
+}
+
 /// A lease taken by this process.
 #[derive(Debug)]
 pub struct Lease {
@@ -25,8 +37,8 @@ pub struct Lease {
     /// Id of the shard.
     pub shard: String,
     epoch: AtomicI64,
-    lost: AtomicBool,
-    committed: Mutex<Checkpoint>,
+    hold: watch::Sender<Hold>,
+    committed: watch::Sender<Checkpoint>,
 }
 
 impl Lease {
@@ -37,8 +49,8 @@ impl Lease {
             stream: stream.to_owned(),
             shard: shard.to_owned(),
             epoch: AtomicI64::new(epoch),
-            lost: AtomicBool::new(false),
-            committed: Mutex::new(checkpoint),
+            hold: watch::Sender::new(Hold::Kept),
+            committed: watch::Sender::new(checkpoint),
         }
     }
 
@@ -54,25 +66,87 @@ impl Lease {
 
     /// Whether another took it.
     pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.hold() == Hold::Lost
+    }
+
+    /// What is to become of it.
+    pub fn hold(&self) -> Hold {
+        *self.hold.borrow()
     }
 
     /// Another took it.
     pub fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
+        self.hold.send_replace(Hold::Lost);
+    }
+
+    /// It is to be given back, in order.
+    pub fn give_up(&self) {
+        self.hold.send_if_modified(|hold| {
+            let kept = *hold == Hold::Kept;
+            if kept {
+                *hold = Hold::Yielding;
+            }
+            kept
+        });
+    }
+
+    /// Waits until it is lost or to be given back.
+    pub async fn called_in(&self) -> Hold {
+        let mut hold = self.hold.subscribe();
+        hold.wait_for(|hold| *hold != Hold::Kept).await.map_or(Hold::Lost, |hold| *hold)
+    }
+
+    /// Waits until what was read up to a record is committed; `false` when the lease is lost before.
+    pub async fn settled(&self, last: &str) -> bool {
+        let (mut hold, mut committed) = (self.hold.subscribe(), self.committed.subscribe());
+        let reached = |checkpoint: &Checkpoint| {
+            checkpoint.sequence_number.as_deref().is_some_and(|number| compare_sequence(number, last).is_ge())
+        };
+        tokio::select! {
+            settled = committed.wait_for(reached) => settled.is_ok(),
+            _ = hold.wait_for(|hold| *hold == Hold::Lost) => false,
+        }
     }
 
     /// What is stored, as far as known.
     pub fn committed(&self) -> Checkpoint {
-        self.committed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.committed.borrow().clone()
     }
 
     /// More is stored.
     pub fn advance(&self, sequence_number: Option<&str>, ended: bool) {
-        let mut committed = self.committed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(sequence_number) = sequence_number {
-            committed.sequence_number = Some(sequence_number.to_owned());
-        }
-        committed.ended |= ended;
+        self.committed.send_modify(|committed| {
+            if let Some(sequence_number) = sequence_number {
+                committed.sequence_number = Some(sequence_number.to_owned());
+            }
+            committed.ended |= ended;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_given_up_waits_for_its_commits() {
+        let lease = Lease::new("t", "s", "0", 1, Checkpoint::default());
+        lease.give_up();
+        assert_eq!(lease.called_in().await, Hold::Yielding);
+        lease.advance(Some("9"), false);
+        let wait = lease.settled("10");
+        tokio::pin!(wait);
+        assert!(futures_util::poll!(wait.as_mut()).is_pending());
+        lease.advance(Some("10"), false);
+        assert!(wait.await);
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_is_not_waited_for() {
+        let lease = Lease::new("t", "s", "0", 1, Checkpoint::default());
+        lease.lose();
+        lease.give_up();
+        assert_eq!(lease.called_in().await, Hold::Lost);
+        assert!(!lease.settled("10").await);
     }
 }

@@ -42,6 +42,7 @@ pub struct Metrics {
     rows_by: Counters,
     dead_by: Counters,
     retries_by: Counters,
+    tables_stopped: AtomicU64,
     queues: Mutex<Vec<Queue>>,
     shards: Mutex<HashMap<ShardName, ShardGauge>>,
     started: AtomicBool,
@@ -164,6 +165,11 @@ impl Metrics {
         self.retries_by.add(&[error.retry_kind()], 1);
     }
 
+    /// A table was stopped by an error.
+    pub fn table_stopped(&self) {
+        Self::add(&self.tables_stopped, 1);
+    }
+
     /// Watches how full a queue is, for as long as anybody else sends into it.
     pub fn watch<T: Send + 'static>(&self, table: &str, name: &'static str, queue: &Sender<T>) {
         let queue = queue.downgrade();
@@ -234,6 +240,8 @@ impl Metrics {
         text.single("strata_refreshed_batches_total", "counter", "Batches folded into rollups.", refreshed);
         text.durations("strata_copy_seconds", "Time the COPY of a batch took.", "relation", &self.copy);
         text.durations("strata_commit_seconds", "Time the COMMIT of a batch took.", "relation", &self.commit);
+        let stopped = self.tables_stopped.load(Relaxed);
+        text.single("strata_tables_stopped", "gauge", "Tables stopped by an error.", stopped);
         self.expose_gauges(&mut text);
         if let Some(process) = Process::now() {
             let cpu = "Processor time taken, user and system.";

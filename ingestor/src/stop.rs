@@ -10,12 +10,16 @@ pub struct Stopper(watch::Sender<bool>);
 
 /// Whoever holds this hears of it.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop {
+    own: watch::Receiver<bool>,
+    /// What ends this too.
+    whole: Option<watch::Receiver<bool>>,
+}
 
 /// A new pair.
 pub fn pair() -> (Stopper, Stop) {
     let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stop(receiver))
+    (Stopper(sender), Stop { own: receiver, whole: None })
 }
 
 impl Stopper {
@@ -26,16 +30,30 @@ impl Stopper {
 }
 
 impl Stop {
+    /// A pair for a part of the process: it ends by itself, or with the whole.
+    pub fn part(&self) -> (Stopper, Stop) {
+        let (sender, receiver) = watch::channel(false);
+        (Stopper(sender), Stop { own: receiver, whole: Some(self.own.clone()) })
+    }
+
     /// Whether the end was asked for.
     pub fn is_stopped(&self) -> bool {
-        *self.0.borrow()
+        *self.own.borrow() || self.whole.as_ref().is_some_and(|whole| *whole.borrow())
     }
 
     /// Waits until it is.
     pub async fn stopped(&self) {
-        let mut receiver = self.0.clone();
         // An error means that nobody is left who could ask: the process is ending.
-        let _ = receiver.wait_for(|stopped| *stopped).await;
+        let heard = async |receiver: &watch::Receiver<bool>| {
+            let _ = receiver.clone().wait_for(|stopped| *stopped).await;
+        };
+        match &self.whole {
+            None => heard(&self.own).await,
+            Some(whole) => tokio::select! {
+                () = heard(&self.own) => {}
+                () = heard(whole) => {}
+            },
+        }
     }
 
     /// Waits a while; `false` when the end was asked for meanwhile.
@@ -90,6 +108,19 @@ mod tests {
         assert!(delays[30] >= Duration::from_millis(BACKOFF_LAST_MS / 2));
         backoff.reset();
         assert_eq!(backoff.attempts(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_part_ends_alone_or_with_the_whole() {
+        let (stopper, whole) = pair();
+        let (first_stopper, first) = whole.part();
+        let (_second_stopper, second) = whole.part();
+        first_stopper.stop();
+        first.stopped().await;
+        assert!(first.is_stopped() && !second.is_stopped() && !whole.is_stopped());
+        stopper.stop();
+        second.stopped().await;
+        assert!(second.is_stopped());
     }
 
     #[tokio::test]

@@ -9,6 +9,15 @@ CREATE TABLE strata._leases (
     PRIMARY KEY (table_id, stream, shard)
 ) WITH (fillfactor = 50);
 
+-- Who feeds a table from a stream, whether it holds a shard or not: shards are shared out among those alive.
+CREATE TABLE strata._workers (
+    table_id int NOT NULL,
+    stream text NOT NULL,
+    worker text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (table_id, stream, worker)
+) WITH (fillfactor = 50);
+
 -- A checkpoint commits with the rows it covers. Its epoch is the fence: claiming a shard raises it.
 CREATE TABLE strata._checkpoints (
     table_id int NOT NULL,

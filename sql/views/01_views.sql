@@ -84,13 +84,14 @@ WHERE has_table_privilege(r.rollup, 'SELECT') OR strata._may(t.relation, 'INGEST
 COMMENT ON VIEW strata.rollups IS 'Rollups: what they are over, how much is pending, how old the oldest pending batch is, when they were last refreshed. Pending work costs readers time; it never makes a rollup wrong. exact_from: buckets from here on are exact, where that is later than the retained_from of the source; suspended_at: since when it is suspended; filled_from: while it is being filled, from which bucket on it is; retained_from: where it begins by its own retention; parent: the rollup it was made from.';
 
 CREATE VIEW strata.shards AS
-SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows
+SELECT t.relation, k.stream, k.shard, k.sequence_number, k.arrived_at, k.ended, l.worker, k.epoch, l.expires_at, k.row_count AS rows,
+       k.initial_position
 FROM strata._checkpoints k
 JOIN strata._ingested_tables t ON t.table_id = k.table_id
 JOIN pg_class c ON c.oid = t.relation
 LEFT JOIN strata._leases l ON l.table_id = k.table_id AND l.stream = k.stream AND l.shard = k.shard
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.shards IS 'Checkpoints and leases: how far each shard has been read into each table, and by which worker.';
+COMMENT ON VIEW strata.shards IS 'Checkpoints and leases: how far each shard has been read into each table, and by which worker; initial_position: where its reading began, TRIM_HORIZON or AT: and a time.';
 
 CREATE VIEW strata.dead_letters AS
 SELECT d.dead_letter_id, t.relation, d.batch_id, d.stream, d.shard, d.sequence_number, d.sub_sequence, d.partition_key, d.arrived_at,

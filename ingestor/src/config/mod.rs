@@ -134,6 +134,8 @@ pub struct Kinesis {
 pub struct Lease {
     /// Life of a lease without renewal.
     pub duration_ms: u32,
+    /// How often shards are shared out.
+    pub balance_interval_ms: u64,
 }
 
 /// Bounds of a batch.
@@ -327,6 +329,7 @@ impl Config {
             ("kinesis.page_bytes", self.kinesis.page_bytes),
             ("kinesis.fetches", self.kinesis.fetches as u64),
             ("kinesis.list_interval_ms", self.kinesis.list_interval_ms),
+            ("lease.balance_interval_ms", self.lease.balance_interval_ms),
             ("batch.rows", self.batch.rows as u64),
             ("batch.bytes", self.batch.bytes as u64),
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),

@@ -37,11 +37,8 @@ pub async fn run(
         let permit = collect(&context, &mut batch, &mut chunks, &writer_idle, Instant::now() + linger).await;
         let range = batch.range();
         let relation = table.plan.relation.as_str();
-        let layout = context
-            .insist("preparing the batch", || async {
-                partitions.session().await?.prepare_batch(relation, range).await
-            })
-            .await?;
+        let prepare = || async { partitions.session().await?.prepare_batch(relation, range).await };
+        let layout = table.insist(&context, "preparing the batch", prepare).await?;
         // Stopped while the database is away: what was read is read again at the next start.
         let Some(layout) = layout else { return Ok(()) };
         batch.arrange(&layout, &table.plan);

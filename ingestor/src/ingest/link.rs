@@ -1,10 +1,10 @@
 //! A session that is opened again when it was lost, and the loop that waits for the database as long as it takes.
 //! Never: what is said over the session.
 
-use super::Context;
+use super::{Context, Table};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::{Database, Session};
-use crate::stop::Backoff;
+use crate::stop::{Backoff, Stop};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -43,9 +43,14 @@ pub fn patient(error: Error) -> Error {
     }
 }
 
-impl Context {
+impl Table {
     /// Tries until it works, waiting as long as the failure is of the kind that passes. `None`: stopped meanwhile.
-    pub(crate) async fn insist<T, F, Fut>(&self, what: &str, mut attempt: F) -> Result<Option<T>>
+    pub(crate) async fn insist<T, F, Fut>(
+        &self,
+        context: &Context,
+        what: &str,
+        mut attempt: F,
+    ) -> Result<Option<T>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
@@ -55,7 +60,7 @@ impl Context {
             match attempt().await {
                 Ok(value) => return Ok(Some(value)),
                 Err(error) if error.kind == Kind::Retry => {
-                    if !self.wait(&mut backoff, what, &error).await {
+                    if !self.wait(context, &mut backoff, what, &error).await {
                         return Ok(None);
                     }
                 }
@@ -65,7 +70,20 @@ impl Context {
     }
 
     /// Waits for the next attempt; `false` when asked to stop meanwhile.
-    pub(crate) async fn wait(&self, backoff: &mut Backoff, what: &str, error: &Error) -> bool {
+    pub(crate) async fn wait(
+        &self,
+        context: &Context,
+        backoff: &mut Backoff,
+        what: &str,
+        error: &Error,
+    ) -> bool {
+        context.wait(&self.stop, backoff, what, error).await
+    }
+}
+
+impl Context {
+    /// Waits for the next attempt; `false` when asked to stop meanwhile.
+    pub(crate) async fn wait(&self, stop: &Stop, backoff: &mut Backoff, what: &str, error: &Error) -> bool {
         self.metrics.retry(error);
         let delay = backoff.next();
         if backoff.attempts() > 2 {
@@ -73,6 +91,6 @@ impl Context {
         } else {
             tracing::debug!(error = %error, "{what} failed, trying again");
         }
-        self.stop.sleep(delay).await
+        stop.sleep(delay).await
     }
 }

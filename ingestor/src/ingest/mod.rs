@@ -4,11 +4,13 @@
 //! database is slow or away, reading stops. Never: SQL, calls to AWS, parsing.
 
 mod batcher;
+mod family;
 mod link;
 mod reader;
 mod renewal;
 mod setup;
 mod shards;
+mod table;
 mod upkeep;
 mod writer;
 
@@ -24,9 +26,9 @@ use crate::postgres::Database;
 use crate::stop::{Stop, Stopper};
 use link::Link;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, watch};
+use table::Table;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 /// What a run is to do besides carrying.
@@ -55,17 +57,6 @@ pub(crate) struct Context {
     stop: Stop,
 }
 
-/// What the parts of one table share.
-pub(crate) struct Table {
-    plan: Arc<crate::decode::plan::TablePlan>,
-    /// Rows committed since the rollups were refreshed.
-    unrefreshed: std::sync::atomic::AtomicU64,
-    /// Enough rows for a refresh.
-    refresh_due: Notify,
-    /// Counts shards whose end is committed.
-    shard_ended: watch::Sender<u64>,
-}
-
 /// Carries until stopped, or until caught up.
 pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: Stop) -> Result<()> {
     let started = Instant::now();
@@ -89,11 +80,14 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
     });
     tracing::info!(worker = context.worker, tables = setup.tables.len(), "started");
 
-    let mut carriers: JoinSet<Result<()>> = JoinSet::new();
+    let mut tables: JoinSet<(String, Result<()>)> = JoinSet::new();
     let mut helpers: JoinSet<Result<()>> = JoinSet::new();
-    let mut tables = Vec::new();
-    for table in setup.tables {
-        tables.push(start_table(&context, table, &mut carriers, &mut helpers));
+    for setup in setup.tables {
+        let context = Arc::clone(&context);
+        tables.spawn(async move {
+            let relation = setup.plan.relation.clone();
+            (relation, table::run(context, setup).await)
+        });
     }
     helpers.spawn(renewal::run(Arc::clone(&context)));
     let reporter = tokio::spawn({
@@ -102,93 +96,70 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
         async move { metrics::report(&context.metrics, interval).await }
     });
 
-    let outcome = oversee(&context, &stopper, &mut carriers, &mut helpers).await;
-    carriers.shutdown().await;
+    let outcome = oversee(&context, &stopper, &mut tables, &mut helpers).await;
+    tables.shutdown().await;
     helpers.shutdown().await;
     reporter.abort();
-    finish(&context, &tables).await;
+    finish(&context).await;
     metrics::summary(&context.metrics, started.elapsed());
     outcome
 }
 
-fn start_table(
-    context: &Arc<Context>,
-    setup: TableSetup,
-    carriers: &mut JoinSet<Result<()>>,
-    helpers: &mut JoinSet<Result<()>>,
-) -> Arc<Table> {
-    let table = Arc::new(Table {
-        plan: Arc::clone(&setup.plan),
-        unrefreshed: 0.into(),
-        refresh_due: Notify::new(),
-        shard_ended: watch::Sender::new(0),
-    });
-    let (chunks, received) = mpsc::channel(1);
-    let (batches, to_write) = mpsc::channel(1);
-    context.metrics.watch(&table.plan.relation, "chunks", &chunks);
-    context.metrics.watch(&table.plan.relation, "batches", &batches);
-    carriers.spawn(batcher::run(Arc::clone(context), Arc::clone(&table), received, batches));
-    carriers.spawn(writer::run(Arc::clone(context), Arc::clone(&table), to_write));
-    for feed in setup.feeds {
-        carriers.spawn(shards::run(Arc::clone(context), Arc::clone(&table), feed, chunks.clone()));
-    }
-    helpers.spawn(upkeep::refresh(Arc::clone(context), Arc::clone(&table)));
-    if context.options.maintain && !table.plan.is_keyed() {
-        helpers.spawn(upkeep::maintain(Arc::clone(context), Arc::clone(&table)));
-    }
-    table
-}
-
-/// Waits until all that carries has ended. The first failure stops the rest, which still drains; draining is bounded.
+/// Waits until all tables have ended. One that fails ends alone; what fails for all ends all, which still drain.
+/// Draining is bounded.
 async fn oversee(
     context: &Context,
     stopper: &Stopper,
-    carriers: &mut JoinSet<Result<()>>,
+    tables: &mut JoinSet<(String, Result<()>)>,
     helpers: &mut JoinSet<Result<()>>,
 ) -> Result<()> {
     let mut outcome = Ok(());
-    let timeout = Duration::from_millis(context.config.shutdown.timeout_ms);
     let deadline = async {
         context.stop.stopped().await;
         tracing::info!("stopping: committing what was read");
-        tokio::time::sleep(timeout).await;
+        tokio::time::sleep(Duration::from_millis(context.config.shutdown.timeout_ms)).await;
     };
     tokio::pin!(deadline);
+    let broken = |e: tokio::task::JoinError| Error::end(format!("a part of the pipeline broke off: {e}"));
     loop {
-        let ended = tokio::select! {
-            ended = carriers.join_next() => match ended {
+        let error = tokio::select! {
+            ended = tables.join_next() => match ended {
                 None => return outcome,
-                Some(ended) => ended,
+                Some(Ok((_, Ok(())))) => continue,
+                Some(Ok((relation, Err(error)))) => {
+                    let others = tables.len();
+                    tracing::error!(error = %error, code = error.code, relation, others, "stopped by an error; the other tables go on");
+                    context.metrics.table_stopped();
+                    error
+                }
+                Some(Err(e)) => {
+                    stopper.stop();
+                    broken(e)
+                }
             },
-            Some(ended) = helpers.join_next() => ended,
+            Some(ended) = helpers.join_next() => match ended.unwrap_or_else(|e| Err(broken(e))) {
+                Ok(()) => continue,
+                Err(error) => {
+                    tracing::error!(error = %error, code = error.code, "stopped by an error");
+                    stopper.stop();
+                    error
+                }
+            },
             () = &mut deadline => {
                 let message = "what was read could not be committed in time; it is read again at the next start";
                 return outcome.and_then(|()| Err(Error::end(message)));
             }
         };
-        let ended =
-            ended.unwrap_or_else(|e| Err(Error::end(format!("a part of the pipeline broke off: {e}"))));
-        if let Err(error) = ended {
-            tracing::error!(error = %error, code = error.code, "stopped by an error");
-            if outcome.is_ok() {
-                outcome = Err(error);
-            }
-            stopper.stop();
+        if outcome.is_ok() {
+            outcome = Err(error);
         }
     }
 }
 
-/// Rollups a last time, leases given back. Failures here lose nothing.
-async fn finish(context: &Context, tables: &[Arc<Table>]) {
+/// Leases given back. A failure here loses nothing.
+async fn finish(context: &Context) {
     let timeout = Duration::from_millis(context.config.shutdown.timeout_ms);
-    let work = async {
-        for table in tables {
-            if table.unrefreshed.load(Relaxed) > 0 && context.config.refresh.interval_ms > 0 {
-                upkeep::refresh_once(context, table, &context.control).await;
-            }
-        }
-        context.control.session().await?.release_leases(&context.worker).await
-    };
+    let work = async { context.control.session().await?.release_leases(&context.worker, None).await };
     match tokio::time::timeout(timeout, work).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %error, "leases were not released and will expire"),

@@ -5,9 +5,9 @@ use super::Context;
 use crate::batch::Chunk;
 use crate::decode::Decoder;
 use crate::error::{Kind, Result};
-use crate::lease::Lease;
+use crate::lease::{Hold, Lease};
 use crate::metrics::ShardName;
-use crate::stop::Backoff;
+use crate::stop::{Backoff, Stop};
 use crate::stream::{Page, Position, Stream, compare_sequence};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub enum Why {
     CaughtUp,
     /// Another worker has the shard.
     Lost,
+    /// The shard was given back, with all that was read of it committed.
+    Yielded,
     /// The process is stopping.
     Stopped,
 }
@@ -36,6 +38,8 @@ const LIMIT_MIN: u64 = 10;
 pub struct Reader {
     /// Shared parts.
     pub context: Arc<Context>,
+    /// The end of its table.
+    pub stop: Stop,
     /// Stream.
     pub stream: Arc<Stream>,
     /// The right to read it.
@@ -51,14 +55,45 @@ pub struct Reader {
 impl Reader {
     /// Reads until the shard, the lease or the process ends.
     pub async fn run(self) -> Result<Why> {
-        let (context, name) = (Arc::clone(&self.context), self.name());
-        let why = self.read().await;
+        let (context, name, lease, stop) =
+            (Arc::clone(&self.context), self.name(), Arc::clone(&self.lease), self.stop.clone());
+        let mut reader = self;
+        let why = reader.read().await;
         context.metrics.shard_left(&name);
-        why
+        if !matches!(why, Ok(Why::Yielded)) {
+            return why;
+        }
+        // Nothing is read any more; what was read goes its way, and then the lease may go.
+        if let Position::After(last) = &reader.position {
+            let settled = tokio::select! {
+                settled = lease.settled(last) => settled,
+                () = stop.stopped() => return Ok(Why::Stopped),
+            };
+            if !settled {
+                return Ok(Why::Lost);
+            }
+        }
+        context.metrics.leases.add(&["released"], 1);
+        let mut backoff = Backoff::default();
+        loop {
+            let released = match context.control.session().await {
+                Ok(session) => session.release_shard(&lease, &context.worker).await,
+                Err(error) => Err(error),
+            };
+            match released {
+                Ok(()) => return Ok(Why::Yielded),
+                Err(error) if error.kind == Kind::Retry => {
+                    if !context.wait(&stop, &mut backoff, "releasing a shard", &error).await {
+                        return Ok(Why::Stopped);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    async fn read(mut self) -> Result<Why> {
-        let context = Arc::clone(&self.context);
+    async fn read(&mut self) -> Result<Why> {
+        let (context, stop, lease) = (Arc::clone(&self.context), self.stop.clone(), Arc::clone(&self.lease));
         let settings = &context.config.kinesis;
         let mut backoff = Backoff::default();
         let mut iterator: Option<String> = None;
@@ -66,15 +101,14 @@ impl Reader {
         let mut next = Instant::now();
         loop {
             tokio::select! {
-                () = context.stop.stopped() => return Ok(Why::Stopped),
+                biased;
+                () = stop.stopped() => return Ok(Why::Stopped),
+                hold = lease.called_in() => return Ok(if hold == Hold::Lost { Why::Lost } else { Why::Yielded }),
                 () = tokio::time::sleep_until(next) => {}
-            }
-            if self.lease.is_lost() {
-                return Ok(Why::Lost);
             }
             // Held from the call until the page is handed on: bounds the pages in memory.
             let permit = tokio::select! {
-                () = context.stop.stopped() => return Ok(Why::Stopped),
+                () = stop.stopped() => return Ok(Why::Stopped),
                 permit = context.fetches.acquire() => permit,
             };
             let started = Instant::now();
@@ -84,7 +118,7 @@ impl Reader {
             };
             let limit = u32::try_from(limit).unwrap_or(FIRST_LIMIT);
             let fetched = tokio::select! {
-                () = context.stop.stopped() => return Ok(Why::Stopped),
+                () = stop.stopped() => return Ok(Why::Stopped),
                 fetched = self.fetch(&mut iterator, limit) => fetched,
             };
             let page = match fetched {
@@ -94,7 +128,7 @@ impl Reader {
                     if error.kind == Kind::Iterator {
                         iterator = None;
                     }
-                    if !context.wait(&mut backoff, "reading a shard", &error).await {
+                    if !context.wait(&stop, &mut backoff, "reading a shard", &error).await {
                         return Ok(Why::Stopped);
                     }
                     continue;

@@ -16,16 +16,6 @@ impl Leases {
         self.lock().push(Arc::downgrade(lease));
     }
 
-    /// The positions at which shards of a stream began for a table, as persisted.
-    pub fn positions(&self, relation: &str, stream: &str) -> Vec<String> {
-        let leases = self.lock();
-        let alive = leases.iter().filter_map(Weak::upgrade);
-        alive
-            .filter(|l| l.relation == relation && l.stream == stream)
-            .map(|l| l.committed().initial_position)
-            .collect()
-    }
-
     /// Those alive, with the epochs they have now.
     fn alive(&self) -> Vec<(Arc<Lease>, i64)> {
         let mut leases = self.lock();

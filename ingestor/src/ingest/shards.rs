@@ -1,45 +1,28 @@
-//! Which shards of a stream to read, from where, and when: parents before children, what is new found by listing,
-//! what another worker has left alone until its lease ends. Never: records.
+//! Which shards of a stream this process reads for a table: its share of them, as the database deals it out, each from
+//! where its checkpoint says. What is new is found by listing, and by what other workers make known. Never: records.
 
+use super::family::{AT, Origin, TRIM_HORIZON, Wanted, plan, time_of};
 use super::reader::{Reader, Why};
 use super::setup::FeedSetup;
 use super::{Context, Table};
 use crate::batch::Chunk;
 use crate::config::Start;
 use crate::decode::{Bounds, Decoder};
-use crate::error::{Error, Result};
-use crate::lease::Lease;
-use crate::postgres::leases::KnownShard;
+use crate::error::{Error, Kind, Result};
+use crate::lease::{Checkpoint, Hold, Lease};
+use crate::postgres::leases::{KnownShard, Share};
+use crate::stop::Backoff;
 use crate::stream::{Listing, Position, Shard, Stream};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use strata_core::time::{format_timestamptz, parse_timestamptz};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// What a persisted position begins with when it is a time.
-const AT: &str = "AT:";
-/// The other persisted position.
-const TRIM_HORIZON: &str = "TRIM_HORIZON";
 /// Seconds from 1970 to 2000.
 const EPOCH_2000: i64 = 946_684_800;
-
-/// Where reading of the whole stream began, or begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Origin {
-    /// All shards there are.
-    TrimHorizon,
-    /// These shards at a time, and what comes of them.
-    At(i64, HashSet<String>),
-}
-
-/// A shard to claim, and the position it begins at when it is new.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
-    shard: String,
-    position: String,
-}
+/// How soon a worker looks again that lost a shard, or holds fewer than its share.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Reads one feed until stopped or caught up.
 pub async fn run(
@@ -55,34 +38,35 @@ pub async fn run(
         stream: Arc::new(stream),
         feed,
         chunks,
+        listed: None,
         origin: None,
         readers: JoinSet::new(),
-        active: HashSet::new(),
+        active: HashMap::new(),
         ending: HashSet::new(),
         caught_up: HashSet::new(),
-        lost: false,
+        soon: false,
     };
-    let interval =
-        Duration::from_millis(context.config.kinesis.list_interval_ms).min(context.config.lease_duration());
+    let interval = Duration::from_millis(context.config.lease.balance_interval_ms)
+        .min(context.config.lease_duration() / 3);
     let mut shard_ended = table.shard_ended.subscribe();
     let mut look = true;
-    while !context.stop.is_stopped() && !reading.chunks.is_closed() {
+    while !table.stop.is_stopped() && !reading.chunks.is_closed() {
         if look {
-            reading.lost = false;
-            let Some(left) = reading.start_wanted().await? else { break };
-            if context.options.until_caught_up
-                && left == 0
-                && reading.active.is_empty()
-                && reading.ending.is_empty()
-            {
+            reading.soon = false;
+            let Some(left) = reading.look().await? else { break };
+            let idle = reading.active.is_empty() && reading.ending.is_empty();
+            if context.options.until_caught_up && left == 0 && idle {
                 return Ok(());
             }
         }
         look = tokio::select! {
-            () = context.stop.stopped() => break,
+            () = table.stop.stopped() => break,
             Some(ended) = reading.readers.join_next() => reading.reader_ended(ended)?,
-            Ok(()) = shard_ended.changed() => true,
-            () = tokio::time::sleep(if reading.lost { interval.min(AFTER_LOSS) } else { interval }) => true,
+            Ok(()) = shard_ended.changed() => {
+                reading.listed = None;
+                true
+            }
+            () = tokio::time::sleep(if reading.soon { interval.min(SOON) } else { interval }) => true,
         };
     }
     while let Some(ended) = reading.readers.join_next().await {
@@ -97,20 +81,19 @@ struct Reading {
     stream: Arc<Stream>,
     feed: FeedSetup,
     chunks: mpsc::Sender<Chunk>,
+    /// The shards as last listed, and when.
+    listed: Option<(Instant, Vec<Shard>)>,
     origin: Option<Origin>,
     readers: JoinSet<(String, Result<Why>)>,
     /// Being read.
-    active: HashSet<String>,
+    active: HashMap<String, Arc<Lease>>,
     /// Read to the end, which is not committed yet.
     ending: HashSet<String>,
     /// Read to the tip, which was to be the end.
     caught_up: HashSet<String>,
-    /// A shard was lost since the last look.
-    lost: bool,
+    /// There is reason to look again soon.
+    soon: bool,
 }
-
-/// How soon shards are looked at again after one was lost.
-const AFTER_LOSS: Duration = Duration::from_millis(500);
 
 impl Reading {
     /// Whether it is time to look for shards again.
@@ -119,140 +102,181 @@ impl Reading {
         self.active.remove(&shard);
         let why = why?;
         tracing::info!(stream = self.stream.name, shard, relation = self.table.plan.relation, why = ?why, "reader ended");
-        self.lost |= why == Why::Lost;
+        self.soon |= why == Why::Lost;
         match why {
             Why::Ended => drop(self.ending.insert(shard)),
             Why::CaughtUp => drop(self.caught_up.insert(shard)),
-            Why::Lost | Why::Stopped => {}
+            Why::Lost | Why::Yielded | Why::Stopped => {}
         }
         // A lost shard is looked at again soon: it may be another's, then the claim is refused, or the database may have
         // lost commits, then it is ours still.
         Ok(why != Why::Lost && self.context.options.until_caught_up)
     }
 
-    /// Starts readers for every shard whose time has come; returns how many must still come. `None`: stopped.
-    async fn start_wanted(&mut self) -> Result<Option<usize>> {
+    /// Takes this worker's share of the shards whose time has come, gives up what is over it; returns how many shards
+    /// must still come. `None`: stopped.
+    async fn look(&mut self) -> Result<Option<usize>> {
         let context = Arc::clone(&self.context);
         let (relation, arn) = (self.table.plan.relation.clone(), self.stream.arn.clone());
-        let listed = context
-            .insist("listing shards", || context.kinesis.list_shards(&self.stream, Listing::All))
-            .await?;
-        let known = context
-            .insist("reading checkpoints", || async {
+        let known = self
+            .table
+            .insist(&context, "reading checkpoints", || async {
                 context.control.session().await?.known_shards(&relation, &arn).await
             })
             .await?;
-        let (Some(listed), Some(known)) = (listed, known) else { return Ok(None) };
-        let mut known: HashMap<String, KnownShard> =
-            known.into_iter().map(|k| (k.shard.clone(), k)).collect();
+        let Some(known) = known else { return Ok(None) };
+        let known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
+        let Some(listed) = self.list(&known).await? else { return Ok(None) };
         self.ending.retain(|shard| !known.get(shard).is_some_and(|k| k.ended));
-
-        let mut elsewhere = 0;
-        // First those the database knows: they also tell where the stream's reading began.
-        let begun: Vec<Wanted> = known
-            .values()
-            .filter(|k| !k.ended && listed.iter().any(|s| s.id == k.shard))
-            .map(|k| Wanted { shard: k.shard.clone(), position: TRIM_HORIZON.to_owned() })
-            .collect();
-        for wanted in begun {
-            let Some(ours) = self.claim(&wanted).await? else { return Ok(None) };
-            elsewhere += usize::from(!ours);
-        }
-        if self.origin.is_none() {
-            let Some(origin) = self.find_origin(known.is_empty()).await? else { return Ok(None) };
-            self.origin = Some(origin);
-        }
-        let Some(origin) = self.origin.clone() else { return Ok(None) };
-        let (ready, waiting) = plan(&listed, &known, &origin);
-        for wanted in ready {
-            known.remove(&wanted.shard);
-            let Some(ours) = self.claim(&wanted).await? else { return Ok(None) };
-            elsewhere += usize::from(!ours);
-        }
+        let origin = match &self.origin {
+            Some(origin) => origin.clone(),
+            None => match self.find_origin(&known).await? {
+                Some(origin) => origin,
+                None => return Ok(None),
+            },
+        };
+        let (mut wanted, waiting) = plan(&listed, &known, &origin);
+        let begun = listed.iter().filter(|s| known.get(&s.id).is_some_and(|k| !k.ended));
+        wanted.extend(begun.map(|s| Wanted { shard: s.id.clone(), position: TRIM_HORIZON.to_owned() }));
+        let Some(share) = self.share(&wanted, known.is_empty()).await? else { return Ok(None) };
+        // Somebody else began with this stream just now, perhaps at another time: look again.
+        let Some(share) = share else {
+            self.soon = true;
+            return Ok(Some(1));
+        };
+        self.origin = Some(origin);
+        let unclaimed = share.unclaimed;
+        self.take(share)?;
         tracing::debug!(
             stream = self.stream.name,
             waiting,
-            elsewhere,
+            unclaimed,
             active = self.active.len(),
             "looked at shards"
         );
-        Ok(Some(waiting))
+        Ok(Some(waiting + unclaimed))
+    }
+
+    /// The shards there are: listed anew now and then, and where another worker knows one that was not there.
+    async fn list(&mut self, known: &HashMap<String, KnownShard>) -> Result<Option<Vec<Shard>>> {
+        let context = Arc::clone(&self.context);
+        let old = self.listed.take();
+        if let Some((at, listed)) = &old {
+            let ids: HashSet<&str> = listed.iter().map(|s| s.id.as_str()).collect();
+            let new = known.values().any(|k| !k.ended && !ids.contains(k.shard.as_str()));
+            let interval = Duration::from_millis(context.config.kinesis.list_interval_ms);
+            if at.elapsed() < if new { interval.min(SOON) } else { interval } {
+                let listed = listed.clone();
+                self.listed = old;
+                return Ok(Some(listed));
+            }
+        }
+        let listed = match (context.kinesis.list_shards(&self.stream, Listing::All).await, old) {
+            (Ok(listed), _) => Some(listed),
+            // What was listed before is good enough: the database is told that we live meanwhile.
+            (Err(error), Some((_, listed))) if error.kind == Kind::Retry => {
+                self.table.wait(&context, &mut Backoff::default(), "listing shards", &error).await;
+                Some(listed)
+            }
+            _ => {
+                let attempt = || context.kinesis.list_shards(&self.stream, Listing::All);
+                self.table.insist(&context, "listing shards", attempt).await?
+            }
+        };
+        let Some(listed) = listed else { return Ok(None) };
+        self.listed = Some((Instant::now(), listed.clone()));
+        Ok(Some(listed))
     }
 
     /// Where reading began, as persisted, or where it begins now.
-    async fn find_origin(&self, first_start: bool) -> Result<Option<Origin>> {
+    async fn find_origin(&self, known: &HashMap<String, KnownShard>) -> Result<Option<Origin>> {
         let context = &self.context;
-        let persisted = context.leases.positions(&self.table.plan.relation, &self.stream.arn);
-        let persisted =
-            persisted.iter().find_map(|position| parse_timestamptz(position.strip_prefix(AT)?).ok());
+        let persisted = known.values().find_map(|k| time_of(&k.initial_position));
         let (at, listing) = match (persisted, self.feed.start) {
             (Some(at), _) | (None, Start::At(at)) => {
                 (at, if at > now() { Listing::Open } else { Listing::OpenAt(at) })
             }
             (None, Start::TrimHorizon) => return Ok(Some(Origin::TrimHorizon)),
-            (None, Start::Latest) if first_start => (now(), Listing::Open),
+            (None, Start::Latest) if known.is_empty() => (now(), Listing::Open),
             // Begun before at a time that all shards read since have left behind: only what came of them.
             (None, Start::Latest) => return Ok(Some(Origin::At(0, HashSet::new()))),
         };
-        let open =
-            context.insist("listing shards", || context.kinesis.list_shards(&self.stream, listing)).await?;
+        let attempt = || context.kinesis.list_shards(&self.stream, listing);
+        let open = self.table.insist(context, "listing shards", attempt).await?;
         Ok(open.map(|open| Origin::At(at, open.into_iter().map(|s| s.id).collect())))
     }
 
-    /// Claims a shard and starts its reader, unless that is done; `false` when another worker has it. `None`: stopped.
-    async fn claim(&mut self, wanted: &Wanted) -> Result<Option<bool>> {
-        let shard = wanted.shard.as_str();
-        if self.active.contains(shard) || self.ending.contains(shard) || self.caught_up.contains(shard) {
-            return Ok(Some(true));
-        }
+    /// `None`: stopped. `Some(None)`: somebody else has begun with the stream meanwhile.
+    async fn share(&self, wanted: &[Wanted], first_look: bool) -> Result<Option<Option<Share>>> {
         let context = &self.context;
         let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.arn.as_str());
-        let claim = context
-            .insist("claiming a shard", || async {
-                let session = context.control.session().await?;
-                let lease_ms = context.config.lease.duration_ms;
-                session.claim_shard((relation, arn, shard), &context.worker, lease_ms, &wanted.position).await
-            })
-            .await?;
-        let Some(claim) = claim else { return Ok(None) };
-        if !claim.claimed {
-            tracing::debug!(
-                stream = self.stream.name,
-                shard,
-                holder = claim.held_by,
-                "held by another worker"
-            );
-            return Ok(Some(false));
-        }
-        let position = match &claim.checkpoint.sequence_number {
-            Some(number) => Position::After(number.clone()),
-            None => match claim.checkpoint.initial_position.strip_prefix(AT) {
-                None => Position::TrimHorizon,
-                Some(at) => Position::At(parse_timestamptz(at).map_err(|e| {
-                    Error::end(format!(
-                        "the checkpoint of {shard} begins at \"{at}\", which is no time ({e})"
-                    ))
-                })?),
-            },
+        let shards: Vec<&str> = wanted.iter().map(|w| w.shard.as_str()).collect();
+        let positions: Vec<&str> = wanted.iter().map(|w| w.position.as_str()).collect();
+        let held: Vec<&str> =
+            self.active.keys().chain(&self.ending).chain(&self.caught_up).map(String::as_str).collect();
+        let attempt = || async {
+            let session = context.control.session().await?;
+            let lease_ms = context.config.lease.duration_ms;
+            let wanted = (shards.as_slice(), positions.as_slice());
+            session.share_shards((relation, arn), &context.worker, lease_ms, wanted, &held, first_look).await
         };
-        let lease = Arc::new(Lease::new(relation, arn, shard, claim.epoch, claim.checkpoint));
+        self.table.insist(context, "sharing shards", attempt).await
+    }
+
+    /// Begins with what was claimed, and calls in what is too much.
+    fn take(&mut self, share: Share) -> Result<()> {
+        for (shard, epoch, checkpoint) in share.claims {
+            self.start(shard, epoch, checkpoint)?;
+        }
+        let kept: Vec<&Arc<Lease>> =
+            self.active.values().filter(|lease| lease.hold() == Hold::Kept).collect();
+        let held = kept.len() + self.ending.len() + self.caught_up.len();
+        for lease in kept.iter().take(held.saturating_sub(share.quota)) {
+            tracing::info!(
+                stream = self.stream.name,
+                shard = lease.shard,
+                relation = lease.relation,
+                "giving a shard to another worker"
+            );
+            lease.give_up();
+        }
+        self.soon |= held < share.quota;
+        Ok(())
+    }
+
+    /// Starts the reader of a shard just claimed.
+    fn start(&mut self, shard: String, epoch: i64, checkpoint: Checkpoint) -> Result<()> {
+        let context = &self.context;
+        let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.arn.as_str());
+        let position = match (&checkpoint.sequence_number, time_of(&checkpoint.initial_position)) {
+            (Some(number), _) => Position::After(number.clone()),
+            (None, Some(at)) => Position::At(at),
+            (None, None) if checkpoint.initial_position.starts_with(AT) => {
+                let position = &checkpoint.initial_position;
+                return Err(Error::end(format!(
+                    "the checkpoint of {shard} begins at \"{position}\", which is no time"
+                )));
+            }
+            (None, None) => Position::TrimHorizon,
+        };
+        let lease = Arc::new(Lease::new(relation, arn, &shard, epoch, checkpoint));
         context.leases.add(&lease);
         context.metrics.leases.add(&["claimed"], 1);
         tracing::info!(stream = self.stream.name, shard, relation, from = ?position, "reading");
         let bounds = Bounds::of(&context.config.batch);
         let reader = Reader {
             context: Arc::clone(context),
+            stop: self.table.stop.clone(),
             stream: Arc::clone(&self.stream),
-            lease,
+            lease: Arc::clone(&lease),
             decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds)
-                .of_shard(&self.stream.name, shard),
+                .of_shard(&self.stream.name, &shard),
             chunks: self.chunks.clone(),
             position,
         };
-        self.active.insert(shard.to_owned());
-        let shard = shard.to_owned();
+        self.active.insert(shard.clone(), lease);
         self.readers.spawn(async move { (shard, reader.run().await) });
-        Ok(Some(true))
+        Ok(())
     }
 }
 
@@ -260,45 +284,3 @@ fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX) - EPOCH_2000 * 1_000_000
 }
-
-/// The shards the database does not know that may be read now, and how many must wait for their parents.
-fn plan(listed: &[Shard], known: &HashMap<String, KnownShard>, origin: &Origin) -> (Vec<Wanted>, usize) {
-    let ids: HashSet<&str> = listed.iter().map(|s| s.id.as_str()).collect();
-    // What is ever to be read: the roots, what is known, and all that came of them.
-    let mut to_read: HashSet<&str> = match origin {
-        Origin::TrimHorizon => ids.clone(),
-        Origin::At(_, roots) => ids.iter().copied().filter(|id| roots.contains(*id)).collect(),
-    };
-    to_read.extend(known.keys().map(String::as_str));
-    loop {
-        let before = to_read.len();
-        let come = listed.iter().filter(|s| s.parents.iter().any(|p| to_read.contains(p.as_str())));
-        to_read.extend(come.map(|s| s.id.as_str()).collect::<Vec<_>>());
-        if to_read.len() == before {
-            break;
-        }
-    }
-    let mut ready = Vec::new();
-    let mut waiting = 0;
-    for shard in listed.iter().filter(|s| to_read.contains(s.id.as_str()) && !known.contains_key(&s.id)) {
-        let mut parents = shard.parents.iter().filter(|p| to_read.contains(p.as_str()));
-        let (has_parents, unfinished) = (
-            parents.clone().next().is_some(),
-            parents.any(|p| ids.contains(p.as_str()) && !known.get(p).is_some_and(|k| k.ended)),
-        );
-        if unfinished {
-            waiting += 1;
-            continue;
-        }
-        let position = match origin {
-            Origin::At(at, _) if !has_parents => format!("{AT}{}", format_timestamptz(*at)),
-            _ => TRIM_HORIZON.to_owned(),
-        };
-        ready.push(Wanted { shard: shard.id.clone(), position });
-    }
-    (ready, waiting)
-}
-
-#[cfg(test)]
-#[path = "shards_tests.rs"]
-mod tests;

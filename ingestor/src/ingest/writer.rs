@@ -86,7 +86,7 @@ impl Carrier {
             } else if error.kind != Kind::Retry {
                 return Err(error.while_doing(format!("writing into {}", self.table.plan.relation)));
             }
-            if !self.context.wait(&mut backoff, "writing a batch", &error).await {
+            if !self.table.wait(&self.context, &mut backoff, "writing a batch", &error).await {
                 // Stopping: go on trying while the time for draining lasts, which others watch.
                 tokio::time::sleep(backoff.next()).await;
             }

@@ -10,12 +10,21 @@ use std::sync::Arc;
 pub struct Claim {
     /// Granted.
     pub claimed: bool,
-    /// Who has it otherwise.
-    pub held_by: Option<String>,
     /// The fencing epoch.
     pub epoch: i64,
     /// What is stored of the shard.
     pub checkpoint: Checkpoint,
+}
+
+/// What came of sharing shards out.
+#[derive(Debug, Clone, Default)]
+pub struct Share {
+    /// Shards claimed now.
+    pub claims: Vec<(String, i64, Checkpoint)>,
+    /// How many this worker should hold.
+    pub quota: usize,
+    /// How many nobody holds.
+    pub unclaimed: usize,
 }
 
 /// A shard as the database knows it.
@@ -27,6 +36,8 @@ pub struct KnownShard {
     pub ended: bool,
     /// Who holds or held it.
     pub worker: Option<String>,
+    /// Where its reading began.
+    pub initial_position: String,
 }
 
 impl Session {
@@ -38,7 +49,7 @@ impl Session {
         lease_ms: u32,
         initial_position: &str,
     ) -> Result<Claim> {
-        let sql = "SELECT claimed, held_by, epoch, sequence_number, ended, initial_position \
+        let sql = "SELECT claimed, epoch, sequence_number, ended, initial_position \
                    FROM strata._claim_shard($1::text::regclass, $2, $3, $4, $5, $6)";
         let lease_ms = i32::try_from(lease_ms).unwrap_or(i32::MAX);
         let row = self
@@ -47,16 +58,57 @@ impl Session {
             .await
             .map_err(|e| self.failed(&e).while_doing(format!("claiming {shard}")))?;
         let checkpoint = Checkpoint {
-            sequence_number: row.get(3),
-            ended: row.get::<_, Option<bool>>(4).unwrap_or_default(),
-            initial_position: row.get::<_, Option<String>>(5).unwrap_or_else(|| initial_position.to_owned()),
+            sequence_number: row.get(2),
+            ended: row.get::<_, Option<bool>>(3).unwrap_or_default(),
+            initial_position: row.get::<_, Option<String>>(4).unwrap_or_else(|| initial_position.to_owned()),
         };
-        Ok(Claim {
-            claimed: row.get(0),
-            held_by: row.get(1),
-            epoch: row.get::<_, Option<i64>>(2).unwrap_or_default(),
-            checkpoint,
-        })
+        Ok(Claim { claimed: row.get(0), epoch: row.get::<_, Option<i64>>(1).unwrap_or_default(), checkpoint })
+    }
+
+    /// Tells that this worker is alive, claims free shards up to its quota. `None`: somebody else has begun with the
+    /// stream since it was looked at.
+    pub async fn share_shards(
+        &self,
+        (relation, stream): (&str, &str),
+        worker: &str,
+        lease_ms: u32,
+        (shards, positions): (&[&str], &[&str]),
+        held: &[&str],
+        first_look: bool,
+    ) -> Result<Option<Share>> {
+        let sql = "SELECT shard, epoch, sequence_number, ended, initial_position, quota, unclaimed \
+                   FROM strata._share_shards($1::text::regclass, $2, $3, $4, $5, $6, $7, $8)";
+        let lease_ms = i32::try_from(lease_ms).unwrap_or(i32::MAX);
+        let rows = self
+            .client
+            .query(sql, &[&relation, &stream, &worker, &lease_ms, &shards, &positions, &held, &first_look])
+            .await
+            .map_err(|e| self.failed(&e).while_doing("sharing shards"))?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let count = |n: i32| usize::try_from(n).unwrap_or_default();
+        let mut dealt = Share::default();
+        for row in &rows {
+            let Some(shard) = row.get::<_, Option<String>>(0) else {
+                (dealt.quota, dealt.unclaimed) = (count(row.get(5)), count(row.get(6)));
+                continue;
+            };
+            let checkpoint =
+                Checkpoint { sequence_number: row.get(2), ended: row.get(3), initial_position: row.get(4) };
+            dealt.claims.push((shard, row.get(1), checkpoint));
+        }
+        Ok(Some(dealt))
+    }
+
+    /// Gives a shard back.
+    pub async fn release_shard(&self, lease: &Lease, worker: &str) -> Result<()> {
+        let sql = "SELECT strata._release_shards($1::text::regclass, $2, $3, ARRAY[$4])";
+        self.client
+            .query(sql, &[&lease.relation, &worker, &lease.stream, &lease.shard])
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(&e).while_doing(format!("releasing {}", lease.shard)))
     }
 
     /// Renews leases; returns those that are lost.
@@ -81,19 +133,19 @@ impl Session {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// Gives back all leases of this worker.
-    pub async fn release_leases(&self, worker: &str) -> Result<()> {
-        let sql = "SELECT strata._release_leases($1)";
+    /// Gives back all leases of this worker, on one table or on all.
+    pub async fn release_leases(&self, worker: &str, relation: Option<&str>) -> Result<()> {
+        let sql = "SELECT strata._release_leases($1, $2::text::regclass)";
         self.client
-            .query(sql, &[&worker])
+            .query(sql, &[&worker, &relation])
             .await
             .map(drop)
             .map_err(|e| self.failed(&e).while_doing("releasing leases"))
     }
 
-    /// The shards of a stream that the database knows for a table, and the earliest `AT:` position among them.
+    /// The shards of a stream that the database knows for a table.
     pub async fn known_shards(&self, relation: &str, stream: &str) -> Result<Vec<KnownShard>> {
-        let sql = "SELECT shard, ended, worker FROM strata.shards \
+        let sql = "SELECT shard, ended, worker, initial_position FROM strata.shards \
                    WHERE relation = $1::text::regclass AND stream = $2";
         let rows = self.client.query(sql, &[&relation, &stream]).await.map_err(|e| self.failed(&e))?;
         Ok(rows
@@ -102,6 +154,7 @@ impl Session {
                 shard: row.get(0),
                 ended: row.get::<_, Option<bool>>(1).unwrap_or_default(),
                 worker: row.get(2),
+                initial_position: row.get(3),
             })
             .collect())
     }

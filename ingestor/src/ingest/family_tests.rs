@@ -8,7 +8,15 @@ fn known(shards: &[(&str, bool)]) -> HashMap<String, KnownShard> {
     shards
         .iter()
         .map(|(id, ended)| {
-            ((*id).to_owned(), KnownShard { shard: (*id).to_owned(), ended: *ended, worker: None })
+            (
+                (*id).to_owned(),
+                KnownShard {
+                    shard: (*id).to_owned(),
+                    ended: *ended,
+                    worker: None,
+                    initial_position: TRIM_HORIZON.to_owned(),
+                },
+            )
         })
         .collect()
 }
