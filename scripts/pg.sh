@@ -6,6 +6,7 @@
 #   pg.sh psql DIR [argument…]   psql in it, as its superuser
 #   pg.sh start DIR | stop DIR [mode] | restart DIR [mode] | destroy DIR
 #   pg.sh standby DIR [name=value…]   make and start a streaming standby of DIR; prints the standby's directory
+#   pg.sh promote DIR            make a standby the primary
 #   pg.sh upgrade DIR NEW [option…]   pg_upgrade from DIR to NEW, a cluster just created; starts NEW
 #
 # mode is smart, fast or immediate (a crash, as the disk sees it). Over its socket, in a directory nobody else
@@ -91,6 +92,7 @@ END
         control -m "${1:-fast}" stop
         start
         ;;
+    promote) control promote ;;
     destroy)
         control -m immediate stop 2>/dev/null || true
         as_user rm -rf "$dir"
@@ -119,5 +121,5 @@ END
         dir=$new port=$(cat "$new/port")
         start
         ;;
-    *) die "pg.sh knows create, env, psql, start, stop, restart, standby, upgrade, destroy" ;;
+    *) die "pg.sh knows create, env, psql, start, stop, restart, standby, promote, upgrade, destroy" ;;
 esac

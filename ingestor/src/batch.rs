@@ -168,6 +168,8 @@ pub struct Advance {
     pub first: Option<String>,
     /// Last record of it.
     pub last: Option<String>,
+    /// Arrival of the first.
+    pub first_arrived_at: Option<i64>,
     /// Arrival of the last.
     pub arrived_at: Option<i64>,
     /// Rows stored.
@@ -209,6 +211,12 @@ impl Batch {
     /// Records of all chunks.
     pub fn records(&self) -> usize {
         self.chunks.iter().map(|c| c.records.len()).sum()
+    }
+
+    /// Events the decoder refused, of all: too many of them are no bad data, but a wrong mapping or a broken producer.
+    pub fn refused_share(&self) -> (usize, usize) {
+        let refused: usize = self.chunks.iter().map(|c| c.rejects.len()).sum();
+        (refused, refused + self.rows)
     }
 
     /// Payloads and rows in memory.
@@ -370,12 +378,16 @@ impl Batch {
                 lease: Arc::clone(lease),
                 first: None,
                 last: None,
+                first_arrived_at: None,
                 arrived_at: None,
                 rows: 0,
                 ended: false,
             });
             if let (Some(first), Some(last)) = (chunk.records.first(), chunk.records.last()) {
-                advance.first.get_or_insert_with(|| first.sequence_number.clone());
+                if advance.first.is_none() {
+                    advance.first = Some(first.sequence_number.clone());
+                    advance.first_arrived_at = first.arrived_at;
+                }
                 advance.last = Some(last.sequence_number.clone());
                 advance.arrived_at = last.arrived_at.or(advance.arrived_at);
             }

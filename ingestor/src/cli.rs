@@ -46,6 +46,8 @@ pub enum Command {
     Ingest(Ingest),
     /// Ingest, refresh rollups and maintain partitions, in one process
     Run(Ingest),
+    /// Carry records of the past again, beside live ingestion, and end
+    Replay(Replay),
     /// Make partitions ahead, let go of those past retention, prune the ledger; once
     Maintain(Maintain),
     /// Check configuration, connections, streams, tables and columns; start nothing
@@ -56,7 +58,7 @@ pub enum Command {
     Status(Json),
     /// Put a realistic clickstream into a stream
     Produce(Produce),
-    /// Look at records that could not become rows
+    /// Look at records that could not become rows, try them again, delete them
     DeadLetters(DeadLetters),
     /// Print the annotated default configuration
     Config,
@@ -68,6 +70,23 @@ pub struct Ingest {
     /// End with 0 once every shard is read to its tip and all of it is committed
     #[arg(long)]
     pub exit_when_caught_up: bool,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Records that arrived at or after this RFC 3339 time …
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// … and before this one
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The records of the batches that `strata.revert_batches` took out, by its id, instead of times
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to"])]
+    pub reversion: Option<i64>,
+    /// Records a second at most, over all shards; 0 for as fast as it goes
+    #[arg(long, default_value_t = 0)]
+    pub rate: u64,
 }
 
 /// Options of `maintain`.
@@ -121,6 +140,17 @@ pub enum DeadLettersCommand {
         /// Print JSON, one object a line
         #[arg(long)]
         json: bool,
+    },
+    /// Try them again through the mapping as it is now; those that become rows are dead letters no more
+    Retry {
+        /// Ids, as listed; all of the feeds' tables where there is none
+        ids: Vec<i64>,
+    },
+    /// Delete those of one table (--relation) that were set aside so long ago
+    Purge {
+        /// Days
+        #[arg(long, value_name = "DAYS")]
+        older_than_days: u32,
     },
     /// Show one with its payload
     Show {

@@ -1,4 +1,4 @@
-//! `strata dead-letters`: records that could not become rows, and why. Never: writing.
+//! `strata dead-letters`: records that could not become rows, and why; those that are too old deleted.
 
 use crate::cli::DeadLettersCommand;
 use crate::config::Config;
@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use std::io::Write;
 use strata_core::time::format_timestamptz;
 
-/// Lists or shows.
+/// Does what was asked for.
 pub async fn run(config: &Config, relation: Option<&str>, command: &DeadLettersCommand) -> Result<()> {
+    if let DeadLettersCommand::Retry { ids } = command {
+        return crate::retry::run(config, ids).await;
+    }
     let session = Database::new(config)?.connect().await?;
     match command {
         DeadLettersCommand::List { limit, json } => {
@@ -36,6 +39,13 @@ pub async fn run(config: &Config, relation: Option<&str>, command: &DeadLettersC
                 &["id", "table", "set aside at", "state", "reason", "place"],
                 &rows.collect::<Vec<_>>(),
             ))
+        }
+        DeadLettersCommand::Retry { .. } => Ok(()),
+        DeadLettersCommand::Purge { older_than_days } => {
+            let relation =
+                relation.ok_or_else(|| Error::usage("which table's dead letters? give --relation"))?;
+            let purged = session.purge_dead_letters(relation, *older_than_days).await?;
+            print(&format!("{relation}: {purged} dead letters deleted\n"))
         }
         DeadLettersCommand::Show { id, payload } => {
             let letter = session

@@ -32,7 +32,7 @@ pub enum Hold {
 pub struct Lease {
     /// Table it is for.
     pub relation: String,
-    /// ARN of the stream.
+    /// What its checkpoints are kept under: the stream's ARN.
     pub stream: String,
     /// Id of the shard.
     pub shard: String,
@@ -52,6 +52,11 @@ impl Lease {
             hold: watch::Sender::new(Hold::Kept),
             committed: watch::Sender::new(checkpoint),
         }
+    }
+
+    /// The stream itself: a replay keeps its checkpoints under the stream's name with words of its own before it.
+    pub fn source(&self) -> &str {
+        self.stream.rsplit(' ').next().unwrap_or(&self.stream)
     }
 
     /// The fencing epoch.

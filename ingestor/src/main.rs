@@ -22,6 +22,8 @@ mod payload;
 mod postgres;
 mod process;
 mod produce;
+mod replay;
+mod retry;
 mod status;
 mod stop;
 mod stream;
@@ -58,6 +60,9 @@ async fn run(cli: Cli, config: Config) -> Result<()> {
     match cli.command {
         Command::Ingest(options) => carry(config, &options, false).await,
         Command::Run(options) => carry(config, &options, true).await,
+        Command::Replay(options) => {
+            with_signals(async |stopper, stop| replay::run(config, &options, stopper, stop).await).await
+        }
         Command::Maintain(options) => maintain::run(&config, &options).await,
         Command::Check => check::check(&config).await,
         Command::Try(options) => trial::run(&config, &options).await,
@@ -71,10 +76,15 @@ async fn run(cli: Cli, config: Config) -> Result<()> {
 }
 
 async fn carry(config: Config, options: &cli::Ingest, maintain: bool) -> Result<()> {
+    let options = ingest::Options { until_caught_up: options.exit_when_caught_up, maintain, replay: None };
+    with_signals(async |stopper, stop| ingest::ingest(config, options, stopper, stop).await).await
+}
+
+/// Runs what a signal may ask to end.
+async fn with_signals(work: impl AsyncFnOnce(stop::Stopper, stop::Stop) -> Result<()>) -> Result<()> {
     let (stopper, stop) = stop::pair();
     let signals = tokio::spawn(signals(stopper.clone()));
-    let options = ingest::Options { until_caught_up: options.exit_when_caught_up, maintain };
-    let outcome = ingest::ingest(config, options, stopper, stop).await;
+    let outcome = work(stopper, stop).await;
     signals.abort();
     outcome
 }

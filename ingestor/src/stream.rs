@@ -32,8 +32,10 @@ pub struct Page {
 pub struct Stream {
     /// Name.
     pub name: String,
-    /// ARN: what checkpoints are kept under.
+    /// ARN.
     pub arn: String,
+    /// What checkpoints are kept under: the ARN, or for a replay that with words of its own before it.
+    pub label: String,
     /// Open shards.
     pub open_shards: i32,
     /// Records may be put into any shard, whatever their key.
@@ -58,6 +60,8 @@ pub enum Position {
     At(i64),
     /// The one after this.
     After(String),
+    /// This very one.
+    Record(String),
 }
 
 /// Which shards to list.

@@ -13,6 +13,9 @@ SELECT pg_extension_config_dump('strata._ledger_progress', 'WHERE table_id IN (S
 SELECT pg_extension_config_dump('strata._rollups', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = rollup)');
 SELECT pg_extension_config_dump('strata._rollups_rollup_id_seq', '');
 SELECT pg_extension_config_dump('strata._rollup_progress', 'WHERE rollup_id IN (SELECT rollup_id FROM strata._rollups JOIN pg_catalog.pg_class ON oid = rollup)');
+SELECT pg_extension_config_dump('strata._reversions', '');
+SELECT pg_extension_config_dump('strata._reversions_reversion_id_seq', '');
+SELECT pg_extension_config_dump('strata._reversion_origins', '');
 SELECT pg_extension_config_dump('strata._leases', '');
 SELECT pg_extension_config_dump('strata._checkpoints', '');
 SELECT pg_extension_config_dump('strata._dead_letters', '');

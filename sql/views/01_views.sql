@@ -50,12 +50,13 @@ WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGE
 COMMENT ON VIEW strata.batches IS 'The batch ledger: one row per transaction and event table. rows is NULL for batches that came in through the column default; lower_time and upper_time are NULL where they are not known, or there are no rows.';
 
 CREATE VIEW strata.batch_origins AS
-SELECT o.batch_id, t.relation, o.stream, o.shard, o.first_sequence, o.last_sequence, o.row_count AS rows
+SELECT o.batch_id, t.relation, o.stream, o.shard, o.first_sequence, o.last_sequence, o.row_count AS rows,
+       o.first_arrived_at, o.last_arrived_at, o.retry_of
 FROM strata._batch_origins o
 JOIN strata._event_tables t ON t.table_id = o.table_id
 JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
-COMMENT ON VIEW strata.batch_origins IS 'Where streamed batches came from: stream, shard, first and last sequence number.';
+COMMENT ON VIEW strata.batch_origins IS 'Where streamed batches came from: stream, shard, first and last sequence number, and when the first and last record arrived. retry_of: the batch of whose dead letters these rows were made.';
 
 CREATE VIEW strata.rollups AS
 SELECT r.rollup, t.relation AS source, r.bucket, r.timezone, r.retention,
@@ -112,6 +113,24 @@ JOIN strata._event_tables t ON t.table_id = m.table_id
 JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.merged_batches IS 'What is left of batches that came in through the column default and that every rollup has folded: one row per hour of their creation, lowest and highest id, and how many.';
+
+CREATE VIEW strata.reversions AS
+SELECT r.reversion_id, t.relation, r.arrived, r.batches, r.row_count AS rows, r.dead_letters, r.role, r.reverted_at
+FROM strata._reversions r
+JOIN strata._event_tables t ON t.table_id = r.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+COMMENT ON VIEW strata.reversions IS 'Batches taken out again by revert_batches: the range of arrival asked for, how many batches, rows and dead letters, who and when.';
+
+CREATE VIEW strata.reversion_origins AS
+SELECT o.reversion_id, t.relation, o.batch_id, o.stream, o.shard, o.first_sequence, o.last_sequence
+FROM strata._reversion_origins o
+JOIN strata._event_tables t ON t.table_id = o.table_id
+JOIN pg_class c ON c.oid = t.relation
+WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
+COMMENT ON VIEW strata.reversion_origins IS 'The records that the batches of a reversion held: first and last sequence number by batch and shard. strata replay --reversion reads just these.';
+
+GRANT SELECT ON strata.reversions, strata.reversion_origins TO PUBLIC;
 
 CREATE VIEW strata.retention_log AS
 SELECT l.at, l.relation, l.action, l.partition, l.lower_time AS lower, l.upper_time AS upper, l.bytes, l.rows_estimated, l.reason, l.role

@@ -156,6 +156,10 @@ pub struct Batch {
     pub record_events_max: u32,
     /// Rows the server may refuse one by one.
     pub refused_rows_max: usize,
+    /// Share of events that may be no rows.
+    pub bad_percent_max: u8,
+    /// Fewer events than this say nothing about that share.
+    pub bad_events_min: usize,
 }
 
 /// Refreshing of rollups.

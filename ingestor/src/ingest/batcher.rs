@@ -4,7 +4,7 @@
 use super::link::Link;
 use super::{Context, Table};
 use crate::batch::{Batch, Chunk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub async fn run(
         let mut batch = Batch::default();
         batch.push(first);
         let permit = collect(&context, &mut batch, &mut chunks, &writer_idle, Instant::now() + linger).await;
+        check_share(&context, &table, &batch)?;
         let range = batch.range();
         let relation = table.plan.relation.as_str();
         let prepare = || async { partitions.session().await?.prepare_batch(relation, range).await };
@@ -54,6 +55,21 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// A batch of which nearly every event is no row stops the table, before its records are taken for done.
+fn check_share(context: &Context, table: &Table, batch: &Batch) -> Result<()> {
+    let bounds = &context.config.batch;
+    let (refused, events) = batch.refused_share();
+    if events < bounds.bad_events_min || refused * 100 < events * usize::from(bounds.bad_percent_max) {
+        return Ok(());
+    }
+    let last = batch.rejected().last().map(|r| r.reject.reason).unwrap_or_default();
+    Err(Error::end(format!(
+        "{refused} of {events} events of a batch for {} are no rows, the last one because: {last}; nothing of it was \
+         written, the records are still in the stream; mend the mapping, or raise batch.bad_percent_max",
+        table.plan.relation
+    )))
 }
 
 /// Fills a batch up to its bounds, or until it has lingered and the writer has nothing to do.

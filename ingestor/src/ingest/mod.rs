@@ -15,7 +15,7 @@ mod upkeep;
 mod writer;
 
 use setup::setup;
-pub use setup::{TableSetup, setup_tables};
+pub use setup::{FeedSetup, TableSetup, setup_tables};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -23,6 +23,7 @@ use crate::http;
 use crate::kinesis::Kinesis;
 use crate::metrics::{self, Metrics};
 use crate::postgres::Database;
+use crate::replay::Replay;
 use crate::stop::{Stop, Stopper};
 use link::Link;
 use std::sync::Arc;
@@ -32,12 +33,14 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 /// What a run is to do besides carrying.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// End when every shard was read to its tip and all of it is committed.
     pub until_caught_up: bool,
     /// Make partitions ahead.
     pub maintain: bool,
+    /// Carry these records again, and no other.
+    pub replay: Option<Arc<Replay>>,
 }
 
 /// What all parts share.
@@ -53,6 +56,8 @@ pub(crate) struct Context {
     /// Held while leases are renewed or claimed anew, so that a renewal never sees an epoch that is being replaced.
     epochs: Mutex<()>,
     fetches: Semaphore,
+    /// When the next record may be read, where there is a bound on their rate.
+    paced_until: Mutex<tokio::time::Instant>,
     metrics: Arc<Metrics>,
     stop: Stop,
 }
@@ -62,7 +67,7 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
     let started = Instant::now();
     let metrics = Arc::new(Metrics::default());
     let _server = http::start(&config.http, &metrics, Database::new(&config)?, &stop).await?;
-    let setup = setup(&config, &stop).await?;
+    let setup = setup(&config, options.replay.as_deref(), &stop).await?;
     let Some(setup) = setup else { return Ok(()) };
     metrics.started();
     let context = Arc::new(Context {
@@ -73,6 +78,7 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
         leases: renewal::Leases::default(),
         epochs: Mutex::new(()),
         fetches: Semaphore::new(config.kinesis.fetches),
+        paced_until: Mutex::new(tokio::time::Instant::now()),
         metrics: Arc::clone(&metrics),
         stop: stop.clone(),
         options,

@@ -48,8 +48,10 @@ pub struct Reader {
     pub decoder: Decoder,
     /// Where chunks go.
     pub chunks: mpsc::Sender<Chunk>,
-    /// Where reading begins.
+    /// Where reading begins, and goes on.
     pub position: Position,
+    /// The last record that was handed on.
+    pub handed_on: Option<String>,
 }
 
 impl Reader {
@@ -64,7 +66,7 @@ impl Reader {
             return why;
         }
         // Nothing is read any more; what was read goes its way, and then the lease may go.
-        if let Position::After(last) = &reader.position {
+        if let Some(last) = &reader.handed_on {
             let settled = tokio::select! {
                 settled = lease.settled(last) => settled,
                 () = stop.stopped() => return Ok(Why::Stopped),
@@ -140,12 +142,17 @@ impl Reader {
                 Err(error) => return Err(error.while_doing(format!("reading {}", self.lease.shard))),
             };
             backoff.reset();
-            let (ended, behind_ms) = (page.next.is_none(), page.behind_ms);
+            let behind_ms = page.behind_ms;
             iterator.clone_from(&page.next);
-            let (count, bytes) = self.hand_on(page).await;
+            let count = page.records.len() as u64;
+            let bytes: u64 = page.records.iter().map(|r| r.data.len() as u64).sum();
+            let ended = page.next.is_none() || self.is_replayed(&page);
+            let taken = self.hand_on(page, ended).await;
             drop(permit);
             context.metrics.shard_read(&self.name(), behind_ms);
-            let Some(bytes) = bytes else { return Ok(Why::Stopped) };
+            if !taken {
+                return Ok(Why::Stopped);
+            }
             if ended {
                 return Ok(Why::Ended);
             }
@@ -156,7 +163,7 @@ impl Reader {
                 record_bytes =
                     if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
             }
-            next = started + pause(settings, count, bytes, behind_ms);
+            next = (started + pause(settings, count, bytes, behind_ms)).max(self.paced(count).await);
         }
     }
 
@@ -173,22 +180,45 @@ impl Reader {
         kinesis.records(&self.stream, token, limit).await
     }
 
-    /// Decodes a page and sends it; returns the number of records and their bytes, no bytes when nobody takes them.
-    async fn hand_on(&mut self, mut page: Page) -> (u64, Option<u64>) {
+    /// Whether a replay has no more to read of this shard.
+    fn is_replayed(&self, page: &Page) -> bool {
+        let Some(replay) = &self.context.options.replay else { return false };
+        let at_tip = page.records.is_empty() && page.behind_ms == 0;
+        let shard = (self.stream.arn.as_str(), self.lease.shard.as_str());
+        at_tip || page.records.last().is_some_and(|last| replay.window.ends_with(shard, last))
+    }
+
+    /// When the next page may be read, where the rate of records is bounded.
+    async fn paced(&self, count: u64) -> Instant {
+        let now = Instant::now();
+        let rate = self.context.options.replay.as_ref().map_or(0, |replay| replay.rate);
+        let Some(us) = count.saturating_mul(1_000_000).checked_div(rate) else { return now };
+        let mut until = self.context.paced_until.lock().await;
+        *until = (*until).max(now) + Duration::from_micros(us);
+        *until
+    }
+
+    /// Decodes a page and sends it; `false` when nobody takes it.
+    async fn hand_on(&mut self, mut page: Page, ended: bool) -> bool {
         // An endpoint that delivers a record twice must not make it two rows.
         if let Position::After(last) = &self.position {
             page.records.retain(|record| compare_sequence(&record.sequence_number, last).is_gt());
         }
-        let ended = page.next.is_none();
-        if page.records.is_empty() && !ended {
-            return (0, Some(0));
-        }
-        let count = page.records.len() as u64;
-        let bytes: usize = page.records.iter().map(|r| r.data.len()).sum();
-        self.context.metrics.read(&self.name(), page.records.len(), bytes);
         if let Some(last) = page.records.last() {
             self.position = Position::After(last.sequence_number.clone());
         }
+        if let Some(replay) = &self.context.options.replay {
+            let shard = (self.stream.arn.as_str(), self.lease.shard.as_str());
+            page.records.retain(|record| replay.window.holds(shard, record));
+        }
+        if page.records.is_empty() && !ended {
+            return true;
+        }
+        if let Some(last) = page.records.last() {
+            self.handed_on = Some(last.sequence_number.clone());
+        }
+        let bytes: usize = page.records.iter().map(|r| r.data.len()).sum();
+        self.context.metrics.read(&self.name(), page.records.len(), bytes);
         // What decompresses to much goes on in several chunks; no record is split.
         let mut records = page.records;
         loop {
@@ -205,10 +235,10 @@ impl Reader {
                 ended: ended && rest.is_empty(),
             };
             if self.chunks.send(chunk).await.is_err() {
-                return (count, None);
+                return false;
             }
             if rest.is_empty() {
-                return (count, Some(bytes as u64));
+                return true;
             }
             records = rest;
         }

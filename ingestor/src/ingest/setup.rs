@@ -6,6 +6,7 @@ use crate::decode::plan::{CatalogTable, Mapping, TablePlan, plan};
 use crate::error::{Error, Kind, Result};
 use crate::kinesis::Kinesis;
 use crate::postgres::{Database, Session};
+use crate::replay::Replay;
 use crate::stop::{Backoff, Stop};
 use crate::stream::Stream;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub struct FeedSetup {
     /// Its stream; `None` where streams were not asked for.
     pub stream: Option<Stream>,
+    /// Its stream as configured, by name or ARN.
+    pub configured: String,
     /// Where reading begins at the first start.
     pub start: Start,
     /// Where its columns lie.
@@ -45,10 +48,10 @@ pub struct Setup {
 }
 
 /// Finds streams and tables; waits for endpoints that are not there yet. `None`: stopped meanwhile.
-pub async fn setup(config: &Config, stop: &Stop) -> Result<Option<Setup>> {
+pub async fn setup(config: &Config, replay: Option<&Replay>, stop: &Stop) -> Result<Option<Setup>> {
     let mut backoff = Backoff::default();
     loop {
-        let error = match attempt(config).await {
+        let error = match attempt(config, replay).await {
             Ok(setup) => return Ok(Some(setup)),
             Err(error) if error.kind != Kind::Retry => return Err(error),
             Err(error) => error,
@@ -60,13 +63,17 @@ pub async fn setup(config: &Config, stop: &Stop) -> Result<Option<Setup>> {
     }
 }
 
-async fn attempt(config: &Config) -> Result<Setup> {
+async fn attempt(config: &Config, replay: Option<&Replay>) -> Result<Setup> {
     let database = Database::new(config)?;
     let feeds = config.feeds()?;
     let kinesis = Kinesis::new(&config.kinesis).await?;
     let mut streams = Vec::new();
     for feed in feeds {
-        streams.push(Some(kinesis.describe(&feed.stream).await?));
+        let mut stream = kinesis.describe(&feed.stream).await?;
+        if let Some(replay) = replay {
+            stream.label = format!("{} {}", replay.label, stream.arn);
+        }
+        streams.push(Some(stream));
     }
     let session = database.connect().await?;
     let tables = setup_tables(&session, feeds, &streams).await?;
@@ -103,6 +110,7 @@ pub async fn setup_tables(
         for (member, mapping) in members.into_iter().zip(mappings) {
             table.feeds.push(FeedSetup {
                 stream: streams[member].clone(),
+                configured: feeds[member].stream.clone(),
                 start: feeds[member].start()?,
                 mapping: Arc::new(mapping),
             });

@@ -11,6 +11,7 @@ use crate::decode::{Bounds, Decoder};
 use crate::error::{Error, Kind, Result};
 use crate::lease::{Checkpoint, Hold, Lease};
 use crate::postgres::leases::{KnownShard, Share};
+use crate::replay::Window;
 use crate::stop::Backoff;
 use crate::stream::{Listing, Position, Shard, Stream};
 use std::collections::{HashMap, HashSet};
@@ -117,7 +118,7 @@ impl Reading {
     /// must still come. `None`: stopped.
     async fn look(&mut self) -> Result<Option<usize>> {
         let context = Arc::clone(&self.context);
-        let (relation, arn) = (self.table.plan.relation.clone(), self.stream.arn.clone());
+        let (relation, arn) = (self.table.plan.relation.clone(), self.stream.label.clone());
         let known = self
             .table
             .insist(&context, "reading checkpoints", || async {
@@ -126,7 +127,8 @@ impl Reading {
             .await?;
         let Some(known) = known else { return Ok(None) };
         let known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
-        let Some(listed) = self.list(&known).await? else { return Ok(None) };
+        let Some(mut listed) = self.list(&known).await? else { return Ok(None) };
+        self.only_replayed(&mut listed)?;
         self.ending.retain(|shard| !known.get(shard).is_some_and(|k| k.ended));
         let origin = match &self.origin {
             Some(origin) => origin.clone(),
@@ -155,6 +157,29 @@ impl Reading {
             "looked at shards"
         );
         Ok(Some(waiting + unclaimed))
+    }
+
+    /// The ranges of a shard that are to be carried again.
+    fn replayed(&self, shard: &str) -> &[(String, String)] {
+        let replay = self.context.options.replay.as_deref();
+        replay.map_or(&[], |replay| replay.window.ranges(&self.stream.arn, shard))
+    }
+
+    /// Leaves the shards that a replay of records concerns; all of them must still be there.
+    fn only_replayed(&self, listed: &mut Vec<Shard>) -> Result<()> {
+        let replay = self.context.options.replay.as_deref();
+        let Some(Window::Records(ranges)) = replay.map(|replay| &replay.window) else { return Ok(()) };
+        let ours = ranges.keys().filter(|(stream, _)| *stream == self.stream.arn);
+        for (_, shard) in ours {
+            if !listed.iter().any(|s| s.id == *shard) {
+                return Err(Error::end(format!(
+                    "{shard} is not in stream {} any more: its records are past the stream's retention",
+                    self.stream.name
+                )));
+            }
+        }
+        listed.retain(|s| !self.replayed(&s.id).is_empty());
+        Ok(())
     }
 
     /// The shards there are: listed anew now and then, and where another worker knows one that was not there.
@@ -209,7 +234,7 @@ impl Reading {
     /// `None`: stopped. `Some(None)`: somebody else has begun with the stream meanwhile.
     async fn share(&self, wanted: &[Wanted], first_look: bool) -> Result<Option<Option<Share>>> {
         let context = &self.context;
-        let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.arn.as_str());
+        let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
         let shards: Vec<&str> = wanted.iter().map(|w| w.shard.as_str()).collect();
         let positions: Vec<&str> = wanted.iter().map(|w| w.position.as_str()).collect();
         let held: Vec<&str> =
@@ -247,7 +272,7 @@ impl Reading {
     /// Starts the reader of a shard just claimed.
     fn start(&mut self, shard: String, epoch: i64, checkpoint: Checkpoint) -> Result<()> {
         let context = &self.context;
-        let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.arn.as_str());
+        let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
         let position = match (&checkpoint.sequence_number, time_of(&checkpoint.initial_position)) {
             (Some(number), _) => Position::After(number.clone()),
             (None, Some(at)) => Position::At(at),
@@ -257,7 +282,10 @@ impl Reading {
                     "the checkpoint of {shard} begins at \"{position}\", which is no time"
                 )));
             }
-            (None, None) => Position::TrimHorizon,
+            (None, None) => match self.replayed(&shard).first() {
+                Some((first, _)) => Position::Record(first.clone()),
+                None => Position::TrimHorizon,
+            },
         };
         let lease = Arc::new(Lease::new(relation, arn, &shard, epoch, checkpoint));
         context.leases.add(&lease);
@@ -273,6 +301,7 @@ impl Reading {
                 .of_shard(&self.stream.name, &shard),
             chunks: self.chunks.clone(),
             position,
+            handed_on: None,
         };
         self.active.insert(shard.clone(), lease);
         self.readers.spawn(async move { (shard, reader.run().await) });

@@ -90,6 +90,7 @@ impl Kinesis {
             output.stream_description_summary.ok_or_else(|| Error::end("the stream has no description"))?;
         Ok(Stream {
             name: summary.stream_name,
+            label: summary.stream_arn.clone(),
             arn: summary.stream_arn,
             open_shards: summary.open_shard_count,
             ignores_keys: summary.record_distribution_strategy.is_some_and(|s| s.as_str() == "AUTO"),
@@ -149,6 +150,9 @@ impl Kinesis {
             Position::At(us) => {
                 request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(timestamp(*us))
             }
+            Position::Record(number) => request
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(number),
             Position::After(number) => request
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(number),

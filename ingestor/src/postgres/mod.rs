@@ -7,6 +7,7 @@ mod copy;
 pub mod dsn;
 pub mod leases;
 pub mod maintain;
+pub mod retry;
 mod rights;
 mod tls;
 pub mod types;
@@ -18,6 +19,7 @@ use crate::error::{Error, Kind, Result, kind_of_sqlstate};
 use dsn::{SslMode, TlsParameters, take_tls};
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tls::Connector;
 use tokio_postgres::Client;
@@ -33,6 +35,8 @@ pub struct Database {
 #[derive(Debug)]
 pub struct Session {
     client: Client,
+    /// The server is a standby now, or has become read-only: another one may be the right one.
+    misplaced: AtomicBool,
 }
 
 impl Database {
@@ -103,7 +107,7 @@ impl Database {
                 tracing::debug!(error = cause(&error), "connection ended");
             }
         });
-        let session = Session { client };
+        let session = Session { client, misplaced: AtomicBool::new(false) };
         let timeout = self.settings.idle_in_transaction_timeout_ms;
         let commit = &self.settings.synchronous_commit;
         session
@@ -117,9 +121,9 @@ impl Database {
 }
 
 impl Session {
-    /// Whether the connection is gone.
+    /// Whether the connection is gone, or leads to a server that takes no writes any more.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.misplaced.load(Relaxed)
     }
 
     /// Runs statements without parameters and results.
@@ -130,7 +134,10 @@ impl Session {
     /// The kind of a failure, knowing whether the connection went with it.
     fn failed(&self, error: &tokio_postgres::Error) -> Error {
         let mut failure = failure(error);
-        failure.connection_lost |= self.client.is_closed();
+        if failure.code.as_deref() == Some("25006") {
+            self.misplaced.store(true, Relaxed);
+        }
+        failure.connection_lost |= self.is_closed();
         failure
     }
 }

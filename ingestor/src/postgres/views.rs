@@ -140,6 +140,21 @@ impl Session {
             .collect())
     }
 
+    /// Deletes dead letters set aside so many days ago or earlier.
+    pub async fn purge_dead_letters(&self, relation: &str, days: u32) -> Result<i64> {
+        let sql = "SELECT strata.purge_dead_letters($1::text::regclass, now() - make_interval(days => $2))";
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let row = self.client.query_one(sql, &[&relation, &days]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
+    }
+
+    /// The records of a reversion: stream, shard, first and last of a range.
+    pub async fn reversion(&self, id: i64) -> Result<Vec<(String, String, String, String)>> {
+        let sql = "SELECT stream, shard, first_sequence, last_sequence FROM strata.reversion_origins WHERE reversion_id = $1";
+        let rows = self.client.query(sql, &[&id]).await.map_err(|e| self.failed(&e))?;
+        Ok(rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3))).collect())
+    }
+
     /// The newest dead letters.
     pub async fn dead_letters(&self, relation: Option<&str>, limit: i64) -> Result<Vec<DeadLetter>> {
         let sql = format!(

@@ -5,7 +5,7 @@ use super::Session;
 use super::apply::Apply;
 use super::copy::Copied;
 use super::types::Micros;
-use crate::batch::{Advance, Batch, LeafRoot, Place, Refused, Reject};
+use crate::batch::{Advance, Arranged, Batch, LeafRoot, Place, Refused, Reject};
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
@@ -102,18 +102,7 @@ impl Writer {
     }
 
     async fn transaction(&self, batch: &mut Batch, layout: &Layout) -> Result<Outcome> {
-        let client = &self.session.client;
-        let failed = |e: tokio_postgres::Error| self.session.failed(&e);
-        self.session.run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        let batch_id = if self.apply.is_some() {
-            NO_BATCH
-        } else {
-            let sql = "SELECT strata.current_batch($1::text::regclass)";
-            let batch_id = client.query_one(sql, &[&self.relation]).await.map_err(failed)?.get(0);
-            batch.stamp(batch_id);
-            batch_id
-        };
-        batch.arrange(layout, &self.plan);
+        let batch_id = self.begin(batch, layout).await?;
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
         let began = Instant::now();
         let (places, refused) = match self.copy_or_fall_back(batch, arranged).await? {
@@ -122,11 +111,7 @@ impl Writer {
         };
         let copy = began.elapsed();
         let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
-        let unplaced = arranged.unplaced.iter().cloned().map(|mut late| {
-            late.reject.column = self.plan.time_column().map(|column| column.name.clone());
-            late
-        });
-        let mut dead: Vec<Refused> = batch.rejected().chain(unplaced).chain(refused).collect();
+        let mut dead: Vec<Refused> = batch.rejected().chain(self.unplaced(arranged)).chain(refused).collect();
         dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
         self.add_dead_letters(batch, batch_id, &dead).await?;
         if self.apply.is_none() {
@@ -145,13 +130,40 @@ impl Writer {
         Ok(Outcome::Committed(Written { batch_id, rows, dead_letters, advances, copy, commit }))
     }
 
-    async fn add_dead_letters(&self, batch: &Batch, batch_id: i64, dead: &[Refused]) -> Result<()> {
+    /// Begins a transaction and opens the batch in it, where the table has any.
+    pub(super) async fn begin(&self, batch: &mut Batch, layout: &Layout) -> Result<i64> {
+        self.session.run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let mut batch_id = NO_BATCH;
+        if self.apply.is_none() {
+            let sql = "SELECT strata.current_batch($1::text::regclass)";
+            let opened = self.session.client.query_one(sql, &[&self.relation]).await;
+            batch_id = opened.map_err(|e| self.session.failed(&e))?.get(0);
+            batch.stamp(batch_id);
+        }
+        batch.arrange(layout, &self.plan);
+        Ok(batch_id)
+    }
+
+    /// Dead letters of the rows that no partition takes.
+    pub(super) fn unplaced<'a>(&'a self, arranged: &'a Arranged) -> impl Iterator<Item = Refused> + 'a {
+        arranged.unplaced.iter().cloned().map(|mut late| {
+            late.reject.column = self.plan.time_column().map(|column| column.name.clone());
+            late
+        })
+    }
+
+    pub(super) async fn add_dead_letters(
+        &self,
+        batch: &Batch,
+        batch_id: i64,
+        dead: &[Refused],
+    ) -> Result<()> {
         if dead.is_empty() {
             return Ok(());
         }
         let of = |d: &Refused| &batch.chunks[d.chunk as usize];
         let record = |d: &Refused| &of(d).records[d.reject.record as usize];
-        let streams: Vec<&str> = dead.iter().map(|d| of(d).lease.stream.as_str()).collect();
+        let streams: Vec<&str> = dead.iter().map(|d| of(d).lease.source()).collect();
         let shards: Vec<&str> = dead.iter().map(|d| of(d).lease.shard.as_str()).collect();
         let numbers: Vec<&str> = dead.iter().map(|d| record(d).sequence_number.as_str()).collect();
         let subs: Vec<i32> = dead.iter().map(|d| d.reject.event.sub_sequence()).collect();
@@ -196,7 +208,7 @@ impl Writer {
             .map_err(|e| ours(self.session.failed(&e)).while_doing("writing dead letters"))
     }
 
-    async fn finish_batch(
+    pub(super) async fn finish_batch(
         &self,
         batch: &Batch,
         batch_id: i64,
@@ -246,10 +258,12 @@ impl Writer {
         let firsts: Vec<Option<&str>> = advances.iter().map(|a| a.first.as_deref()).collect();
         let lasts: Vec<Option<&str>> = advances.iter().map(|a| a.last.as_deref()).collect();
         let arrivals: Vec<Option<Micros>> = advances.iter().map(|a| a.arrived_at.map(Micros)).collect();
+        let first_arrivals: Vec<Option<Micros>> =
+            advances.iter().map(|a| a.first_arrived_at.map(Micros)).collect();
         let rows: Vec<i64> = advances.iter().map(|a| a.rows).collect();
         let ended: Vec<bool> = advances.iter().map(|a| a.ended).collect();
         let sql = "SELECT stream, shard \
-                   FROM strata._advance_checkpoints($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   FROM strata._advance_checkpoints($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let rows = self
             .session
             .client
@@ -267,6 +281,7 @@ impl Writer {
                     &arrivals,
                     &rows,
                     &ended,
+                    &first_arrivals,
                 ],
             )
             .await

@@ -17,6 +17,8 @@ BEGIN
     DELETE FROM strata._leases x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._checkpoints x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._dead_letters x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._reversions x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._reversion_origins x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._detached_partitions x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._archived_partitions x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._retention_overrides x WHERE x.table_id = ANY (table_ids);

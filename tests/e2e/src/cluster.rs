@@ -60,6 +60,32 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Not a server, but a name for some: what a sidecar connects to.
+    #[must_use]
+    pub fn named(dsn: &str) -> Self {
+        Self { dir: String::new(), dsn: dsn.to_owned() }
+    }
+
+    /// A standby of it that streams.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn standby(&self) -> Result<Self> {
+        let dir = pg(&["standby", &self.dir])?;
+        let port =
+            |dir: &str| std::fs::read_to_string(format!("{dir}/port")).map(|port| port.trim().to_owned());
+        let dsn = self.dsn.replace(&format!(":{}/", port(&self.dir)?), &format!(":{}/", port(&dir)?));
+        Ok(Self { dir, dsn })
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn promote(&self) -> Result<()> {
+        pg(&["promote", &self.dir]).map(drop)
+    }
+
     /// A connection.
     ///
     /// # Errors
@@ -97,6 +123,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.dir.is_empty() {
+            return;
+        }
         if let Err(error) = pg(&["destroy", &self.dir]) {
             eprintln!("{error}");
         }

@@ -66,6 +66,31 @@ impl Sidecar {
         Ok(Self { process: Process::spawn(command(cluster, endpoint, &arguments)?, "strata")? })
     }
 
+    /// Starts `strata ingest` with a configuration file of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn configured(cluster: &Cluster, endpoint: &Endpoint, toml: &str) -> Result<Self> {
+        let file = std::env::temp_dir().join(format!(
+            "pg_strata-{}-{:x}.toml",
+            std::process::id(),
+            fastrand::u64(..)
+        ));
+        std::fs::write(&file, toml)?;
+        let file = file.to_string_lossy();
+        Ok(Self {
+            process: Process::spawn(command(cluster, endpoint, &["ingest", "--config", &file])?, "strata")?,
+        })
+    }
+
+    /// Waits for its end by itself; gives its exit code.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(&mut self) -> Result<Option<i32>> {
+        Ok(self.process.wait().await?.code())
+    }
+
     /// SIGSTOP: it stands still, its connections and leases stay.
     ///
     /// # Errors
