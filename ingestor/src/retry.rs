@@ -108,7 +108,7 @@ fn decode(config: &Config, table: &TableSetup, letters: &[Letter]) -> Result<Bat
     for ((stream, shard), letters) in by_shard {
         let feed = feed_of(table, stream)?;
         let name = stream.rsplit('/').next().unwrap_or(stream);
-        let mut decoder =
+        let mut reader =
             Decoder::new(Arc::clone(&table.plan), Arc::clone(&feed.mapping), Bounds::of(&config.batch))
                 .of_shard(name, shard);
         let (mut records, mut wanted) = (Vec::new(), Vec::new());
@@ -133,7 +133,7 @@ fn decode(config: &Config, table: &TableSetup, letters: &[Letter]) -> Result<Bat
         }
         let lease = Arc::new(Lease::new(&table.plan.relation, stream, shard, 0, Checkpoint::default()));
         while !records.is_empty() {
-            let decoded = decoder.decode(&records);
+            let decoded = reader.decode(&records);
             let rest = records.split_off(decoded.records);
             let rest_wanted = wanted.split_off(decoded.records);
             let is_wanted = |record: u32, event: EventNumber| {
