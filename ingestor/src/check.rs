@@ -4,10 +4,11 @@ use crate::config::{Config, Start};
 use crate::decode::event_time::TimeType;
 use crate::decode::plan::{TablePlan, Target};
 use crate::error::{Error, Kind, Result};
+use crate::files::STDIN;
 use crate::ingest::{TableSetup, setup_tables};
-use crate::kinesis::Kinesis;
 use crate::postgres::Database;
 use crate::print;
+use crate::source::{PageBounds, Sources};
 use crate::stream::{Listing, Position};
 use std::fmt::Write;
 use strata_core::time::format_timestamptz;
@@ -16,17 +17,21 @@ use strata_core::time::format_timestamptz;
 pub async fn check(config: &Config) -> Result<()> {
     let feeds = config.feeds()?;
     let database = Database::new(config)?;
-    let kinesis = Kinesis::new(&config.kinesis).await?;
+    let sources = Sources::new(config).await?;
     let mut streams = Vec::new();
     for feed in feeds {
-        let stream = kinesis.describe(&feed.stream).await.map_err(|e| allowed(e, "DescribeStreamSummary"))?;
-        let shards =
-            kinesis.list_shards(&stream, Listing::All).await.map_err(|e| allowed(e, "ListShards"))?;
-        // Asking for an iterator shows that records may be read.
-        if let Some(shard) = shards.first() {
-            let iterator = kinesis.iterator(&stream, &shard.id, &Position::TrimHorizon).await;
+        let source = sources.of(&feed.stream)?;
+        let stream = source.describe(&feed.stream).await.map_err(|e| allowed(e, "DescribeStreamSummary"))?;
+        let shards = source.list_shards(&stream, Listing::All).await.map_err(|e| allowed(e, "ListShards"))?;
+        // Asking for an iterator shows that records may be read; of standard input there is but one reading.
+        if let Some(shard) = shards.first().filter(|_| !feed.stream.starts_with(STDIN)) {
+            let iterator = source.iterator(&stream, &shard.id, &Position::TrimHorizon).await;
             let iterator = iterator.map_err(|e| allowed(e, "GetShardIterator"))?;
-            kinesis.records(&stream, &iterator, 1).await.map_err(|e| allowed(e, "GetRecords"))?;
+            let bounds = PageBounds { records: 1, bytes: 1 };
+            source
+                .records(&stream, &shard.id, &iterator, bounds)
+                .await
+                .map_err(|e| allowed(e, "GetRecords"))?;
         }
         print(&format!(
             "stream {}: {} open shards, {} listed\n",

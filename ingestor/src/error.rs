@@ -16,6 +16,8 @@ pub enum Kind {
     GiveUpShard,
     /// A row's data is at fault: set the record aside, go on with the rest.
     SetAside,
+    /// The table is not what it was planned for: plan it anew, and go on from its checkpoints.
+    Replan,
     /// Nothing that waiting would mend: end, with exit code 1.
     End,
     /// Wrong usage or configuration: exit code 2.

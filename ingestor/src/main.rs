@@ -10,6 +10,7 @@ mod dead_letters;
 mod decode;
 mod error;
 mod exposition;
+mod files;
 mod http;
 mod ingest;
 mod kinesis;
@@ -22,8 +23,10 @@ mod payload;
 mod postgres;
 mod process;
 mod produce;
+mod reload;
 mod replay;
 mod retry;
+mod source;
 mod status;
 mod stop;
 mod stream;
@@ -35,6 +38,8 @@ use config::Config;
 use error::{Error, Result};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 fn main() -> ExitCode {
     // A wrong command line ends here with 2, as an orchestrator expects.
@@ -54,12 +59,21 @@ fn prepare(cli: &Cli) -> Result<Config> {
     Ok(config)
 }
 
-#[tokio::main]
-async fn run(cli: Cli, config: Config) -> Result<()> {
+fn run(cli: Cli, config: Config) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|e| Error::end(format!("the runtime cannot be started: {e}")))?;
+    let outcome = runtime.block_on(execute(cli, config));
+    // Somebody may still be waiting for standard input: nobody waits for him.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn execute(cli: Cli, config: Config) -> Result<()> {
+    let origin = reload::Origin { file: cli.settings.config.clone(), overrides: cli.settings.overrides() };
     let relation = cli.settings.relation;
     match cli.command {
-        Command::Ingest(options) => carry(config, &options, false).await,
-        Command::Run(options) => carry(config, &options, true).await,
+        Command::Ingest(options) => carry(config, origin, &options, false).await,
+        Command::Run(options) => carry(config, origin, &options, true).await,
         Command::Replay(options) => {
             with_signals(async |stopper, stop| replay::run(config, &options, stopper, stop).await).await
         }
@@ -75,9 +89,14 @@ async fn run(cli: Cli, config: Config) -> Result<()> {
     }
 }
 
-async fn carry(config: Config, options: &cli::Ingest, maintain: bool) -> Result<()> {
+async fn carry(config: Config, origin: reload::Origin, options: &cli::Ingest, maintain: bool) -> Result<()> {
     let options = ingest::Options { until_caught_up: options.exit_when_caught_up, maintain, replay: None };
-    with_signals(async |stopper, stop| ingest::ingest(config, options, stopper, stop).await).await
+    let (sender, configs) = watch::channel(Arc::new(config.clone()));
+    let reloads = tokio::spawn(reload::run(origin, sender));
+    let work = async |stopper, stop| ingest::ingest(config, options, configs, stopper, stop).await;
+    let outcome = with_signals(work).await;
+    reloads.abort();
+    outcome
 }
 
 /// Runs what a signal may ask to end.

@@ -44,6 +44,8 @@ pub struct Metrics {
     retries_by: Counters,
     tables_stopped: AtomicU64,
     queues: Mutex<Vec<Queue>>,
+    /// Bytes of files read, and of all.
+    files: Mutex<Option<FileProgress>>,
     shards: Mutex<HashMap<ShardName, ShardGauge>>,
     started: AtomicBool,
     stopping: AtomicBool,
@@ -52,6 +54,9 @@ pub struct Metrics {
 
 /// Table, stream and shard.
 pub type ShardName = (String, String, String);
+
+/// Tells how far reading of files has come.
+type FileProgress = Box<dyn Fn() -> (u64, u64) + Send + Sync>;
 
 /// How full a queue is, while it is there.
 struct Queue {
@@ -111,6 +116,8 @@ pub struct Progress {
     pub batches: u64,
     /// Shards being read.
     pub shards: usize,
+    /// How much of all files was read.
+    pub percent: Option<u64>,
 }
 
 /// A shard that says nothing for this long is behind by that time, whatever it said last.
@@ -180,6 +187,18 @@ impl Metrics {
         };
         let watched = Queue { table: table.to_owned(), name, fill: Box::new(fill) };
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
+    }
+
+    /// Follows the reading of files.
+    pub fn follow(&self, files: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(files));
+    }
+
+    /// How much of all files was read, in percent; nothing where there are none.
+    fn percent(&self) -> Option<u64> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, all) = files.as_ref()?();
+        read.saturating_mul(100).checked_div(all).map(|percent| percent.min(100))
     }
 
     /// Streams and tables were found.
@@ -300,6 +319,7 @@ impl Metrics {
             dead_letters: self.dead_letters.load(Relaxed),
             batches: self.batches.load(Relaxed),
             shards: shards.len(),
+            percent: self.percent(),
         }
     }
 }
@@ -340,6 +360,7 @@ fn event(p: &Progress, message: &str) {
         dead_letters = p.dead_letters,
         batches = p.batches,
         shards = p.shards,
+        percent = p.percent,
         "{message}"
     );
 }
@@ -349,7 +370,8 @@ fn line(p: &Progress) {
     // Nothing can be done about a terminal that is gone.
     let _ = write!(
         err,
-        "\r\x1b[2K{} records  {} rows  {} rows/s  lag {}  {} dead letters  {} shards",
+        "\r\x1b[2K{}{} records  {} rows  {} rows/s  lag {}  {} dead letters  {} shards",
+        p.percent.map(bar).unwrap_or_default(),
         p.records,
         p.rows,
         p.rows_per_second,
@@ -358,6 +380,12 @@ fn line(p: &Progress) {
         p.shards
     );
     let _ = err.flush();
+}
+
+/// A bar of twenty places.
+fn bar(percent: u64) -> String {
+    let full = usize::try_from(percent / 5).unwrap_or(20).min(20);
+    format!("[{}{}] {percent:3} %  ", "#".repeat(full), " ".repeat(20 - full))
 }
 
 /// Milliseconds for a person.
@@ -411,6 +439,18 @@ mod tests {
         assert_eq!((progress.lag_ms, progress.rows_per_second, progress.shards), (1_000, 200, 2));
         metrics.shard_left(&shard("b"));
         assert_eq!(metrics.progress(500, Duration::ZERO).lag_ms, 10);
+    }
+
+    #[test]
+    fn files_have_a_bar() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.percent(), None);
+        metrics.follow(|| (0, 0));
+        assert_eq!(metrics.percent(), None);
+        metrics.follow(|| (51, 100));
+        assert_eq!(metrics.percent().map(bar).as_deref(), Some("[##########          ]  51 %  "));
+        metrics.follow(|| (300, 100));
+        assert_eq!(metrics.percent().map(bar).as_deref(), Some("[####################] 100 %  "));
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub async fn run(mut config: Config, options: &cli::Replay, stopper: Stopper, st
     config.worker = format!("{} {}", config.worker(), replay.label);
     tracing::info!(replay = replay.label, "replaying");
     let options = Options { until_caught_up: true, maintain: false, replay: Some(Arc::new(replay)) };
-    ingest::ingest(config, options, stopper, stop).await
+    let (_, configs) = tokio::sync::watch::channel(std::sync::Arc::new(config.clone()));
+    ingest::ingest(config, options, configs, stopper, stop).await
 }
 
 fn of_times(options: &cli::Replay) -> Result<Replay> {

@@ -27,6 +27,8 @@ pub struct CatalogColumn {
     pub not_null: bool,
     /// Computed by the server.
     pub is_generated: bool,
+    /// Has a value where none is given.
+    pub has_default: bool,
     /// Of what kind the type is.
     pub shape: Shape,
 }
@@ -58,6 +60,8 @@ pub struct CatalogTable {
     pub relation: String,
     /// What is done with it.
     pub target: CatalogTarget,
+    /// What tells that it was altered since.
+    pub fingerprint: i64,
     /// All columns but the batch id, by ascending id.
     pub columns: Vec<CatalogColumn>,
 }
@@ -125,6 +129,8 @@ pub struct TablePlan {
     pub columns: Vec<Column>,
     /// How they are written.
     pub target: Target,
+    /// What tells that the table was altered since.
+    pub fingerprint: i64,
 }
 
 /// How rows are written.
@@ -232,7 +238,8 @@ pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<M
     }
     let target = target(catalog, &columns)?;
     let mappings = feeds.iter().map(|feed| mapping(&columns, feed)).collect::<Result<_>>()?;
-    let plan = TablePlan { relation: catalog.relation.clone(), columns, target };
+    let plan =
+        TablePlan { relation: catalog.relation.clone(), columns, target, fingerprint: catalog.fingerprint };
     Ok((plan, mappings))
 }
 

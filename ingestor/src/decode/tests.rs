@@ -40,11 +40,13 @@ fn catalog(specs: &[Spec]) -> CatalogTable {
         typmod: spec.3,
         not_null: spec.4,
         is_generated: false,
+        has_default: false,
         shape: shape(spec.1),
     };
     CatalogTable {
         relation: "public.t".to_owned(),
         target: CatalogTarget::Events { table: [7; 16], time_column: "ts".to_owned() },
+        fingerprint: 0,
         columns: specs.iter().enumerate().map(column).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod family;
 mod link;
 mod reader;
 mod renewal;
+mod replan;
 mod setup;
 mod shards;
 mod table;
@@ -20,16 +21,16 @@ pub use setup::{FeedSetup, TableSetup, setup_tables};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http;
-use crate::kinesis::Kinesis;
 use crate::metrics::{self, Metrics};
 use crate::postgres::Database;
 use crate::replay::Replay;
+use crate::source::Sources;
 use crate::stop::{Stop, Stopper};
 use link::Link;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use table::Table;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// What a run is to do besides carrying.
@@ -48,7 +49,7 @@ pub(crate) struct Context {
     config: Config,
     options: Options,
     worker: String,
-    kinesis: Kinesis,
+    sources: Sources,
     database: Database,
     /// Session for claims and shard lists.
     control: Link,
@@ -63,16 +64,28 @@ pub(crate) struct Context {
 }
 
 /// Carries until stopped, or until caught up.
-pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: Stop) -> Result<()> {
+///
+/// What `configs` brings is taken over as far as it may change while the process runs.
+pub async fn ingest(
+    config: Config,
+    mut options: Options,
+    configs: watch::Receiver<Arc<Config>>,
+    stopper: Stopper,
+    stop: Stop,
+) -> Result<()> {
     let started = Instant::now();
     let metrics = Arc::new(Metrics::default());
     let _server = http::start(&config.http, &metrics, Database::new(&config)?, &stop).await?;
     let setup = setup(&config, options.replay.as_deref(), &stop).await?;
     let Some(setup) = setup else { return Ok(()) };
+    // What is finite ends.
+    options.until_caught_up |= setup.sources.all_end();
+    let files = setup.sources.files.clone();
+    metrics.follow(move || files.progress());
     metrics.started();
     let context = Arc::new(Context {
         worker: config.worker(),
-        kinesis: setup.kinesis,
+        sources: setup.sources,
         control: Link::new(setup.database.clone()),
         database: setup.database,
         leases: renewal::Leases::default(),
@@ -89,10 +102,10 @@ pub async fn ingest(config: Config, options: Options, stopper: Stopper, stop: St
     let mut tables: JoinSet<(String, Result<()>)> = JoinSet::new();
     let mut helpers: JoinSet<Result<()>> = JoinSet::new();
     for setup in setup.tables {
-        let context = Arc::clone(&context);
+        let (context, configs) = (Arc::clone(&context), configs.clone());
         tables.spawn(async move {
             let relation = setup.plan.relation.clone();
-            (relation, table::run(context, setup).await)
+            (relation, replan::run(context, setup, configs).await)
         });
     }
     helpers.spawn(renewal::run(Arc::clone(&context)));

@@ -7,6 +7,7 @@ use crate::decode::Decoder;
 use crate::error::{Kind, Result};
 use crate::lease::{Hold, Lease};
 use crate::metrics::ShardName;
+use crate::source::PageBounds;
 use crate::stop::{Backoff, Stop};
 use crate::stream::{Page, Position, Stream, compare_sequence};
 use std::sync::Arc;
@@ -97,6 +98,7 @@ impl Reader {
     async fn read(&mut self) -> Result<Why> {
         let (context, stop, lease) = (Arc::clone(&self.context), self.stop.clone(), Arc::clone(&self.lease));
         let settings = &context.config.kinesis;
+        let paced = context.sources.of(&self.stream.name)?.is_paced();
         let mut backoff = Backoff::default();
         let mut iterator: Option<String> = None;
         let mut record_bytes: u64 = 0;
@@ -163,7 +165,8 @@ impl Reader {
                 record_bytes =
                     if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
             }
-            next = (started + pause(settings, count, bytes, behind_ms)).max(self.paced(count).await);
+            let rest = if paced { pause(settings, count, bytes, behind_ms) } else { Duration::ZERO };
+            next = (started + rest).max(self.paced(count).await);
         }
     }
 
@@ -172,12 +175,14 @@ impl Reader {
     }
 
     async fn fetch(&self, iterator: &mut Option<String>, limit: u32) -> Result<Page> {
-        let kinesis = &self.context.kinesis;
+        let source = self.context.sources.of(&self.stream.name)?;
+        let shard = self.lease.shard.as_str();
+        let bounds = PageBounds { records: limit, bytes: self.context.config.kinesis.page_bytes };
         let token = match iterator {
             Some(token) => token,
-            None => iterator.insert(kinesis.iterator(&self.stream, &self.lease.shard, &self.position).await?),
+            None => iterator.insert(source.iterator(&self.stream, shard, &self.position).await?),
         };
-        kinesis.records(&self.stream, token, limit).await
+        source.records(&self.stream, shard, token, bounds).await
     }
 
     /// Whether a replay has no more to read of this shard.

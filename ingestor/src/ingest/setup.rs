@@ -4,9 +4,9 @@
 use crate::config::{Config, Feed, Start};
 use crate::decode::plan::{CatalogTable, Mapping, TablePlan, plan};
 use crate::error::{Error, Kind, Result};
-use crate::kinesis::Kinesis;
 use crate::postgres::{Database, Session};
 use crate::replay::Replay;
+use crate::source::Sources;
 use crate::stop::{Backoff, Stop};
 use crate::stream::Stream;
 use std::sync::Arc;
@@ -33,14 +33,16 @@ pub struct TableSetup {
     pub plan: Arc<TablePlan>,
     /// Accepted event times now.
     pub accepted: (i64, i64),
+    /// Its feeds as configured.
+    pub configs: Vec<Feed>,
     /// What feeds it.
     pub feeds: Vec<FeedSetup>,
 }
 
 /// All that was found.
 pub struct Setup {
-    /// Client.
-    pub kinesis: Kinesis,
+    /// Where records come from.
+    pub sources: Sources,
     /// Database.
     pub database: Database,
     /// Tables.
@@ -66,10 +68,10 @@ pub async fn setup(config: &Config, replay: Option<&Replay>, stop: &Stop) -> Res
 async fn attempt(config: &Config, replay: Option<&Replay>) -> Result<Setup> {
     let database = Database::new(config)?;
     let feeds = config.feeds()?;
-    let kinesis = Kinesis::new(&config.kinesis).await?;
+    let sources = Sources::new(config).await?;
     let mut streams = Vec::new();
     for feed in feeds {
-        let mut stream = kinesis.describe(&feed.stream).await?;
+        let mut stream = sources.of(&feed.stream)?.describe(&feed.stream).await?;
         if let Some(replay) = replay {
             stream.label = format!("{} {}", replay.label, stream.arn);
         }
@@ -77,7 +79,7 @@ async fn attempt(config: &Config, replay: Option<&Replay>) -> Result<Setup> {
     }
     let session = database.connect().await?;
     let tables = setup_tables(&session, feeds, &streams).await?;
-    Ok(Setup { kinesis, database, tables })
+    Ok(Setup { sources, database, tables })
 }
 
 /// Plans the tables of some feeds, each table once.
@@ -102,20 +104,31 @@ pub async fn setup_tables(
             }
         }
     }
-    let mut tables = Vec::new();
-    for (catalog, accepted, members) in found {
+    let plan = |(catalog, accepted, members): (CatalogTable, (i64, i64), Vec<usize>)| {
         let of_table: Vec<&Feed> = members.iter().map(|m| &feeds[*m]).collect();
-        let (plan, mappings) = plan(&catalog, &of_table)?;
-        let mut table = TableSetup { catalog, plan: Arc::new(plan), accepted, feeds: Vec::new() };
-        for (member, mapping) in members.into_iter().zip(mappings) {
-            table.feeds.push(FeedSetup {
-                stream: streams[member].clone(),
-                configured: feeds[member].stream.clone(),
-                start: feeds[member].start()?,
-                mapping: Arc::new(mapping),
-            });
-        }
-        tables.push(table);
+        let of_streams: Vec<Option<Stream>> = members.iter().map(|m| streams[*m].clone()).collect();
+        plan_table(catalog, accepted, &of_table, &of_streams)
+    };
+    found.into_iter().map(plan).collect()
+}
+
+/// Plans one table for its feeds.
+pub fn plan_table(
+    catalog: CatalogTable,
+    accepted: (i64, i64),
+    feeds: &[&Feed],
+    streams: &[Option<Stream>],
+) -> Result<TableSetup> {
+    let (plan, mappings) = plan(&catalog, feeds)?;
+    let configs = feeds.iter().map(|feed| (*feed).clone()).collect();
+    let mut table = TableSetup { catalog, plan: Arc::new(plan), accepted, configs, feeds: Vec::new() };
+    for ((feed, stream), mapping) in feeds.iter().zip(streams).zip(mappings) {
+        table.feeds.push(FeedSetup {
+            stream: stream.clone(),
+            configured: feed.stream.clone(),
+            start: feed.start()?,
+            mapping: Arc::new(mapping),
+        });
     }
-    Ok(tables)
+    Ok(table)
 }

@@ -185,6 +185,7 @@ impl Reading {
     /// The shards there are: listed anew now and then, and where another worker knows one that was not there.
     async fn list(&mut self, known: &HashMap<String, KnownShard>) -> Result<Option<Vec<Shard>>> {
         let context = Arc::clone(&self.context);
+        let source = context.sources.of(&self.stream.name)?;
         let old = self.listed.take();
         if let Some((at, listed)) = &old {
             let ids: HashSet<&str> = listed.iter().map(|s| s.id.as_str()).collect();
@@ -196,7 +197,7 @@ impl Reading {
                 return Ok(Some(listed));
             }
         }
-        let listed = match (context.kinesis.list_shards(&self.stream, Listing::All).await, old) {
+        let listed = match (source.list_shards(&self.stream, Listing::All).await, old) {
             (Ok(listed), _) => Some(listed),
             // What was listed before is good enough: the database is told that we live meanwhile.
             (Err(error), Some((_, listed))) if error.kind == Kind::Retry => {
@@ -204,7 +205,7 @@ impl Reading {
                 Some(listed)
             }
             _ => {
-                let attempt = || context.kinesis.list_shards(&self.stream, Listing::All);
+                let attempt = || source.list_shards(&self.stream, Listing::All);
                 self.table.insist(&context, "listing shards", attempt).await?
             }
         };
@@ -216,6 +217,7 @@ impl Reading {
     /// Where reading began, as persisted, or where it begins now.
     async fn find_origin(&self, known: &HashMap<String, KnownShard>) -> Result<Option<Origin>> {
         let context = &self.context;
+        let source = context.sources.of(&self.stream.name)?;
         let persisted = known.values().find_map(|k| time_of(&k.initial_position));
         let (at, listing) = match (persisted, self.feed.start) {
             (Some(at), _) | (None, Start::At(at)) => {
@@ -226,7 +228,7 @@ impl Reading {
             // Begun before at a time that all shards read since have left behind: only what came of them.
             (None, Start::Latest) => return Ok(Some(Origin::At(0, HashSet::new()))),
         };
-        let attempt = || context.kinesis.list_shards(&self.stream, listing);
+        let attempt = || source.list_shards(&self.stream, listing);
         let open = self.table.insist(context, "listing shards", attempt).await?;
         Ok(open.map(|open| Origin::At(at, open.into_iter().map(|s| s.id).collect())))
     }

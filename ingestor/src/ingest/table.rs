@@ -3,7 +3,7 @@
 
 use super::setup::TableSetup;
 use super::{Context, batcher, shards, upkeep, writer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::stop::{Stop, Stopper};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +26,13 @@ pub(crate) struct Table {
 }
 
 /// Carries into one table until stopped, or until caught up.
-pub(crate) async fn run(context: Arc<Context>, setup: TableSetup) -> Result<()> {
+///
+/// It ends with [`Kind::Replan`] when `changed` does.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    setup: TableSetup,
+    changed: impl Future<Output = ()>,
+) -> Result<()> {
     let (stopper, stop) = context.stop.part();
     let table = Arc::new(Table {
         plan: Arc::clone(&setup.plan),
@@ -51,10 +57,11 @@ pub(crate) async fn run(context: Arc<Context>, setup: TableSetup) -> Result<()> 
     if context.options.maintain && !table.plan.is_keyed() {
         helpers.spawn(upkeep::maintain(Arc::clone(&context), Arc::clone(&table)));
     }
-    let outcome = watch_over(&context, &stopper, &mut carriers, &mut helpers).await;
+    let outcome = watch_over(&context, &stopper, &mut carriers, &mut helpers, changed).await;
     carriers.shutdown().await;
     helpers.shutdown().await;
-    finish(&context, &table, outcome.is_err()).await;
+    let failed = outcome.as_ref().is_err_and(|error| error.kind != Kind::Replan);
+    finish(&context, &table, failed).await;
     outcome
 }
 
@@ -65,7 +72,9 @@ async fn watch_over(
     stopper: &Stopper,
     carriers: &mut JoinSet<Result<()>>,
     helpers: &mut JoinSet<Result<()>>,
+    changed: impl Future<Output = ()>,
 ) -> Result<()> {
+    tokio::pin!(changed);
     let mut failed: Option<(Error, tokio::time::Instant)> = None;
     let timeout = Duration::from_millis(context.config.shutdown.timeout_ms);
     loop {
@@ -76,6 +85,9 @@ async fn watch_over(
                 Some(ended) => ended,
             },
             Some(ended) = helpers.join_next() => ended,
+            () = &mut changed, if failed.is_none() => {
+                Ok(Err(Error::new(Kind::Replan, "the configuration of its feeds has changed")))
+            }
             () = async { tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)).await }, if deadline.is_some() => {
                 return failed.map_or(Ok(()), |(error, _)| Err(error));
             }

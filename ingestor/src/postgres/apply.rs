@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::copy::Copied;
-use super::write::{Writer, ours, quote};
+use super::write::{Writer, altered, ours, quote};
 use crate::batch::{Arranged, Batch, Refused};
 use crate::decode::plan::{TablePlan, Target};
 use crate::error::Result;
@@ -24,8 +24,9 @@ impl Apply {
     /// Makes the stage of a table that changes are applied to; `None`: it is none.
     pub async fn prepare(session: &Session, plan: &TablePlan) -> Result<Option<Self>> {
         let Target::Keyed { key } = &plan.target else { return Ok(None) };
-        let failed =
-            |e: tokio_postgres::Error| ours(session.failed(&e)).while_doing("making the stage of changes");
+        let failed = |e: tokio_postgres::Error| {
+            altered(ours(session.failed(&e))).while_doing("making the stage of changes")
+        };
         let names: Vec<&str> = plan.columns.iter().map(|c| c.name.as_str()).collect();
         let sql = "SELECT strata._make_stage($1::text::regclass, $2::text[]::name[])";
         let stage: String =

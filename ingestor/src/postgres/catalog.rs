@@ -7,13 +7,25 @@ use crate::decode::plan::{CatalogColumn, CatalogTable, CatalogTarget, Shape};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{Layout, Leaf};
 
+/// One number for the columns a table has.
+const FINGERPRINT: &str = "SELECT hashtextextended(string_agg(format('%s %I %s %s %s %s%s %s %s', a.attnum, a.attname, \
+                            a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull, a.attgenerated, a.attidentity, \
+                            a.attrelid, t.typtypmod), ',' ORDER BY a.attnum), 0) \
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+    WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped";
+
 /// The window of event times a table accepts, both ends included.
 pub type Accepted = (i64, i64);
 
 impl Session {
     /// A table as the catalog tells it, and its accepted window now. An unknown one is answered with those there are.
     pub async fn table(&self, relation: &str) -> Result<(CatalogTable, Accepted)> {
-        match self.target_table(relation).await {
+        // Before the columns: what changes in between shows at the first batch.
+        let fingerprint = match self.fingerprint(relation).await {
+            Ok(fingerprint) => fingerprint,
+            Err(error) => return Err(self.explain(relation, error).await),
+        };
+        match self.target_table(relation, fingerprint).await {
             Ok(Some(table)) => return Ok((table, (i64::MIN, i64::MAX))),
             Ok(None) => {}
             Err(error) => return Err(self.explain(relation, error).await),
@@ -33,12 +45,18 @@ impl Session {
         let (lower, upper): (Option<Micros>, Option<Micros>) = (row.get(3), row.get(4));
         let columns = self.columns("strata._ingest_columns($1::text::regclass)", relation).await?;
         let target = CatalogTarget::Events { table: uuid.0, time_column: row.get(2) };
-        let table = CatalogTable { relation: row.get(0), target, columns };
+        let table = CatalogTable { relation: row.get(0), target, fingerprint, columns };
         Ok((table, (lower.map_or(i64::MIN, |m| m.0), upper.map_or(i64::MAX, |m| m.0))))
     }
 
+    /// What tells whether a table's columns were altered: their places, names, types and rights to be NULL.
+    pub(super) async fn fingerprint(&self, relation: &str) -> Result<i64> {
+        let row = self.client.query_one(FINGERPRINT, &[&relation]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
+    }
+
     /// A table that changes are applied to, if it is one.
-    async fn target_table(&self, relation: &str) -> Result<Option<CatalogTable>> {
+    async fn target_table(&self, relation: &str, fingerprint: i64) -> Result<Option<CatalogTable>> {
         let sql = "SELECT format('%I.%I', n.nspname, c.relname), t.key::text[] \
                    FROM strata.target_tables t JOIN pg_class c ON c.oid = t.relation \
                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.relation = $1::text::regclass";
@@ -54,11 +72,17 @@ impl Session {
         let columns = "(SELECT a.attnum::int AS column_id, a.attname AS name, strata._base_type(a.atttypid) AS type, \
                                format_type(a.atttypid, a.atttypmod) AS type_name, \
                                CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod, \
-                               a.attnotnull OR t.typnotnull AS not_null, a.attgenerated <> '' AS is_generated \
+                               a.attnotnull OR t.typnotnull AS not_null, a.attgenerated <> '' AS is_generated, \
+                               a.atthasdef AND a.attgenerated = '' OR a.attidentity <> '' AS has_default \
                         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
                         WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped)";
         let columns = self.columns(columns, relation).await?;
-        Ok(Some(CatalogTable { relation: row.get(0), target: CatalogTarget::Keyed { key }, columns }))
+        Ok(Some(CatalogTable {
+            relation: row.get(0),
+            target: CatalogTarget::Keyed { key },
+            fingerprint,
+            columns,
+        }))
     }
 
     /// Columns of a table, with what must be known of their types.
@@ -66,7 +90,7 @@ impl Session {
         let sql = format!(
             "SELECT c.column_id, c.name::text, c.type, c.type_name, c.typmod, c.not_null, c.is_generated, \
                     t.typtype = 'e', e.oid, b.oid, b.typtype = 'e', \
-                    CASE e.typtype WHEN 'd' THEN e.typtypmod ELSE c.typmod END \
+                    CASE e.typtype WHEN 'd' THEN e.typtypmod ELSE c.typmod END, c.has_default \
              FROM {source} c JOIN pg_type t ON t.oid = c.type \
              LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
              LEFT JOIN pg_type b ON b.oid = strata._base_type(e.oid) ORDER BY c.column_id"
@@ -82,6 +106,7 @@ impl Session {
                 typmod: row.get(4),
                 not_null: row.get(5),
                 is_generated: row.get(6),
+                has_default: row.get(12),
                 shape: match row.get::<_, Option<u32>>(8) {
                     Some(oid) => {
                         Shape::Array { oid, base: row.get(9), labels: row.get(10), typmod: row.get(11) }

@@ -67,7 +67,7 @@ impl Writer {
             Some(apply) => (apply.stage.as_str(), "strata_kept, strata_deleted"),
         };
         let copy = format!("COPY {into} ({}, {beside}) FROM STDIN (FORMAT binary)", columns.join(", "));
-        let copy = session.client.prepare(&copy).await.map_err(|e| session.failed(&e))?;
+        let copy = session.client.prepare(&copy).await.map_err(|e| altered(session.failed(&e)))?;
         let hashed = plan.columns.iter().filter(|c| c.is_hashed());
         let column_ids = hashed.map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         Ok(Self {
@@ -132,7 +132,15 @@ impl Writer {
 
     /// Begins a transaction and opens the batch in it, where the table has any.
     pub(super) async fn begin(&self, batch: &mut Batch, layout: &Layout) -> Result<i64> {
-        self.session.run("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        // Nobody alters the table from here on, so that it is what was looked at.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE",
+            self.relation
+        );
+        self.session.run(&begin).await.map_err(altered)?;
+        if self.session.fingerprint(&self.relation).await? != self.plan.fingerprint {
+            return Err(Error::new(Kind::Replan, "its columns were altered"));
+        }
         let mut batch_id = NO_BATCH;
         if self.apply.is_none() {
             let sql = "SELECT strata.current_batch($1::text::regclass)";
@@ -296,6 +304,14 @@ fn reason(reject: &Reject) -> String {
     match reject.event.number() {
         Some(number) => format!("event {number} of the record: {reason}"),
         None => reason,
+    }
+}
+
+/// A table or column that is not there was there when the table was planned.
+pub(super) fn altered(error: Error) -> Error {
+    match error.code.as_deref() {
+        Some("42P01" | "42703") => Error { kind: Kind::Replan, ..error },
+        _ => error,
     }
 }
 
