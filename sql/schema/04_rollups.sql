@@ -44,5 +44,7 @@ CREATE TABLE strata._rollup_progress (
     -- whether the view still computes what is not filled from the rows
     view_fills boolean NOT NULL DEFAULT false,
     refreshed_at timestamptz,
-    batches_folded bigint NOT NULL DEFAULT 0
+    batches_folded bigint NOT NULL DEFAULT 0,
+    -- the rollup whose groups are read to fill this one, in place of the rows; NULL: the rows
+    fills_from int
 ) WITH (fillfactor = 50);

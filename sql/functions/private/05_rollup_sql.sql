@@ -107,20 +107,17 @@ AS $$ SELECT p.filled_from > '-infinity' FROM strata._rollup_progress p WHERE p.
 REVOKE ALL ON FUNCTION strata._is_filling(strata._rollups) FROM PUBLIC;
 COMMENT ON FUNCTION strata._is_filling(strata._rollups) IS 'Whether a rollup''s backfill has some way to go.';
 
-CREATE FUNCTION strata._view_sql(rollup strata._rollups) RETURNS text
+CREATE FUNCTION strata._view_arms(rollup strata._rollups, parts strata._rollup_parts) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    parts strata._rollup_parts := strata._rollup_parts(rollup);
     pending_range text := format('(SELECT %%s FROM strata._pending_range WHERE rollup_id = %s)', rollup.rollup_id);
     pending_rows text := strata._pending_rows(rollup, parts,
         format('e.batch_id = ANY (ARRAY(SELECT batch_id FROM strata._pending_batches WHERE rollup_id = %s))', rollup.rollup_id),
         format(pending_range, 'lower_batch'), format(pending_range, 'lower_time'), format(pending_range, 'upper_time'));
     marked text := format('SELECT DISTINCT %s FROM %s d WHERE %s', parts.groups, parts.dirty, parts.live);
     touched text := CASE WHEN parts.recomputes THEN format('%s UNION SELECT %s FROM %s', marked, parts.aliased_groups, pending_rows) ELSE marked END;
-    groups text := (SELECT string_agg('u.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
-                    FROM strata._definition_columns(rollup.definition) d WHERE d.aggregate IS NULL);
     arms text[];
 BEGIN
     arms := ARRAY[
@@ -139,9 +136,25 @@ BEGIN
         arms := arms || format('SELECT %s, %s FROM %s e WHERE %s AND %s < %s GROUP BY %s',
             parts.aliased_groups, parts.partials, parts.source, parts.counted, parts.event_time, parts.filled_from, parts.ordinals);
     END IF;
+    RETURN arms;
+END
+$$;
+REVOKE ALL ON FUNCTION strata._view_arms(strata._rollups, strata._rollup_parts) FROM PUBLIC;
+COMMENT ON FUNCTION strata._view_arms(strata._rollups, strata._rollup_parts) IS
+'The queries of groups and states that together are exact; where nothing is recomputed a group may be in several of them.';
+
+CREATE FUNCTION strata._view_sql(rollup strata._rollups) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts strata._rollup_parts := strata._rollup_parts(rollup);
+    groups text := (SELECT string_agg('u.' || quote_ident(d.column_name), ', ' ORDER BY d.ordinal)
+                    FROM strata._definition_columns(rollup.definition) d WHERE d.aggregate IS NULL);
+BEGIN
     -- where every group comes from one arm alone nothing is merged
     RETURN format('SELECT %s, %s FROM (%s) u%s', groups, strata._rollup_outputs(rollup.definition, NOT parts.recomputes),
-        array_to_string(arms, ' UNION ALL '), CASE WHEN parts.recomputes THEN '' ELSE ' GROUP BY ' || groups END);
+        array_to_string(strata._view_arms(rollup, parts), ' UNION ALL '), CASE WHEN parts.recomputes THEN '' ELSE ' GROUP BY ' || groups END);
 END
 $$;
 REVOKE ALL ON FUNCTION strata._view_sql(strata._rollups) FROM PUBLIC;
@@ -243,10 +256,11 @@ BEGIN
     END IF;
     IF fill_from IS NOT NULL THEN
         -- whatever of the range is visible now, batches included that are pending: they are folded by this very statement
-        steps := steps || format('filled AS (INSERT INTO %s (%s, %s) SELECT %s, %s FROM %s e WHERE %s AND %s < %s AND %s >= %s GROUP BY %s)',
-            parts.storage, parts.groups, parts.states, parts.aliased_groups, parts.partials, parts.source, parts.counted,
-            parts.event_time, parts.filled_from, parts.event_time,
-            strata._time_at(time_type, quote_literal(fill_from) || '::timestamptz', false), parts.ordinals);
+        steps := steps || format('filled AS (INSERT INTO %s (%s, %s) %s)', parts.storage, parts.groups, parts.states,
+            coalesce(strata._filled_from_groups(rollup, parts, fill_from),
+                format('SELECT %s, %s FROM %s e WHERE %s AND %s < %s AND %s >= %s GROUP BY %s', parts.aliased_groups, parts.partials, parts.source, parts.counted,
+                    parts.event_time, parts.filled_from, parts.event_time,
+                    strata._time_at(time_type, quote_literal(fill_from) || '::timestamptz', false), parts.ordinals)));
     END IF;
     RETURN format('WITH %s SELECT jsonb_build_object(''batches'', (SELECT count(*) FROM pending), '
         '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))', array_to_string(steps, ', '));

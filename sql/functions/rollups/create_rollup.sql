@@ -131,7 +131,7 @@ BEGIN
     WHERE r.rollup_id = rollup.rollup_id AND r.retention IS NOT NULL;
     SELECT r.* INTO rollup FROM strata._rollups r WHERE r.rollup_id = rollup.rollup_id;
     PERFORM strata._cover_storage(rollup, strata._uncovered(rollup));
-    INSERT INTO strata._rollup_progress (rollup_id, filled_from, view_fills) VALUES (rollup.rollup_id, 'infinity', true);
+    INSERT INTO strata._rollup_progress (rollup_id, filled_from, view_fills, fills_from) VALUES (rollup.rollup_id, 'infinity', true, rollup.parent_id);
     PERFORM strata._execute_as(owner, format('CREATE VIEW %s AS %s', place.rollup, strata._view_sql(rollup)));
     UPDATE strata._rollups r SET rollup = place.rollup::regclass WHERE r.rollup_id = rollup.rollup_id RETURNING * INTO rollup;
     PERFORM strata._make_readers(rollup);
@@ -140,7 +140,7 @@ BEGIN
     PERFORM strata._tell_recomputed(rollup);
     PERFORM strata._close_batch(source);
     IF with_data THEN
-        PERFORM strata._fill_rollup(rollup);
+        PERFORM strata._fill_rollup(rollup, true);
         PERFORM strata._set_final_view(rollup);
     END IF;
     RETURN rollup.rollup;

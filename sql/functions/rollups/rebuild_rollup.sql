@@ -34,7 +34,7 @@ END
 $$;
 COMMENT ON FUNCTION strata._rebuild_rollup(regclass, regclass) IS 'The writing half of rebuild_rollup.';
 
-CREATE FUNCTION strata._fill_rollup(rollup strata._rollups) RETURNS bigint
+CREATE FUNCTION strata._fill_rollup(rollup strata._rollups, from_groups boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
@@ -52,7 +52,7 @@ BEGIN
     progress := strata._decide_horizon(rollup);
     -- with no horizon every batch of the ledger is pending, and nothing counts as filled
     PERFORM strata._mark_undecided(rollup);
-    UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity' WHERE p.rollup_id = rollup.rollup_id;
+    UPDATE strata._rollup_progress p SET horizon = 0, filled_from = 'infinity', fills_from = CASE WHEN from_groups THEN p.fills_from END WHERE p.rollup_id = rollup.rollup_id;
     PERFORM strata._execute_as(owner, format('DELETE FROM %s WHERE bucket >= %s', rollup.storage,
         strata._time_at(strata._bucket_type(event_table.time_type), quote_literal(retained_from) || '::timestamptz', false)));
     outcome := strata._fold(rollup, owner, progress.horizon, true, '-infinity');
@@ -60,8 +60,8 @@ BEGIN
     RETURN (outcome ->> 'batches')::bigint;
 END
 $$;
-REVOKE ALL ON FUNCTION strata._fill_rollup(strata._rollups) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fill_rollup(strata._rollups) IS 'Computes storage from nothing; writers of the source are held back by the caller.';
+REVOKE ALL ON FUNCTION strata._fill_rollup(strata._rollups, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fill_rollup(strata._rollups, boolean) IS 'Computes storage from nothing; writers of the source are held back by the caller. from_groups: from those of the rollup it was made from, where that can be.';
 
 CREATE FUNCTION strata._set_final_view(rollup strata._rollups) RETURNS void
     LANGUAGE plpgsql

@@ -200,6 +200,7 @@ BEGIN
         candidate_xid = progress.candidate_xid,
         system_identifier = progress.system_identifier,
         filled_from = coalesce(fill_from, p.filled_from),
+        fills_from = CASE WHEN fill_from = '-infinity' THEN NULL ELSE p.fills_from END,
         refreshed_at = clock_timestamp(),
         batches_folded = p.batches_folded + batches
     WHERE p.rollup_id = rollup.rollup_id;

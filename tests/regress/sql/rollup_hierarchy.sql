@@ -93,4 +93,43 @@ SELECT strata.create_rollup('wall_weeks', 'wall_hours', '7 days', '{}', ARRAY['s
 SELECT strata.ensure_partitions('wall', now() - interval '1 hour', now()) >= 0 AS partitions;
 INSERT INTO wall SELECT (now() AT TIME ZONE 'UTC') - i * interval '1 minute', i FROM generate_series(1, 20) i;
 SELECT * FROM differences('wall_weeks');
+-- a new one is filled from the groups of the other, with what is pending and marked there; seen by groups that lie
+CREATE TABLE g (ts timestamptz NOT NULL, "K" int, s text, n int);
+SELECT strata.create_event_table('g', 'ts', premake => 0, accept_past => '100 years');
+SELECT strata.ensure_partitions('g', '2026-01-01', '2026-01-04');
+SELECT strata.create_rollup('g_hours', 'g', '1 hour', ARRAY['"K"', 'upper(s) AS up'], ARRAY['count(*) AS n', 'sum(n) AS total', 'avg(n) AS mean', 'max(n) AS hi', 'bool_or(n > 3) AS many',
+    'strata.first(n, ts) AS open', 'strata.last(n, ts) AS close', 'strata.histogram(n, 0, 10, 3) AS h', 'sum(n) FILTER (WHERE n > 5) AS large'], timezone => 'Europe/Berlin');
+INSERT INTO g SELECT '2026-01-01'::timestamptz + i * interval '10 seconds', i % 4, 'x' || i % 2, nullif(i % 11, 3) FROM generate_series(1, 30000) i;
+SELECT strata.refresh_rollup('g_hours');
+INSERT INTO g SELECT '2026-01-02 12:00'::timestamptz + i * interval '1 minute', nullif(i % 5, 4), NULL, i FROM generate_series(1, 100) i;
+UPDATE g SET n = n + 1 WHERE ts >= '2026-01-03 05:00' AND ts < '2026-01-03 06:00' AND "K" = 1;
+DELETE FROM g WHERE ts < '2026-01-01 03:00';
+CREATE PROCEDURE g_make(days text, shown text, with_data boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM strata.create_rollup(days, 'g_hours', '1 day', ARRAY['"K"'], ARRAY['n', 'total', 'mean', 'hi', 'many', 'open', 'close', 'h', 'large'], timezone => 'Europe/Berlin', with_data => with_data);
+    PERFORM strata.create_rollup(shown, 'g_hours', '1 month', ARRAY['up', '"K" + 1 AS k1'], ARRAY['sum(n) AS n'], filter => '"K" > 0', timezone => 'Europe/Berlin', with_data => with_data);
+END
+$$;
+CREATE FUNCTION g_differences(VARIADIC rollups text[]) RETURNS TABLE (rollup text, lines bigint) LANGUAGE sql AS $$
+    SELECT r, count(*) FROM unnest(rollups) r, LATERAL differences(r::regclass) d GROUP BY 1 ORDER BY 1 $$;
+CALL g_make('g_days', 'g_months', true);
+CALL g_make('g_days_later', 'g_months_later', false);
+CALL strata.refresh_rollups('g');
+SELECT * FROM g_differences('g_days', 'g_months', 'g_days_later', 'g_months_later');
+SELECT count(*), sum(n) FROM g_days_storage;
+SELECT strata.create_rollup('g_users', 'g_hours', '1 day', '{}', ARRAY['count(DISTINCT "K") AS ks', 'n'], timezone => 'Europe/Berlin');
+UPDATE g_hours_storage SET n = n + 1000;
+CALL g_make('g_lied', 'g_lied_months', true);
+CALL g_make('g_lied_later', 'g_lied_months_later', false);
+CALL strata.refresh_rollups('g');
+SELECT strata.create_rollup('g_honest', 'g_hours', '1 day', '{}', ARRAY['count(DISTINCT "K") AS ks', 'n'], timezone => 'Europe/Berlin');
+SELECT rollup, lines > 0 AS read_groups FROM g_differences('g_lied', 'g_lied_months', 'g_lied_later', 'g_lied_months_later', 'g_honest', 'g_users');
+-- what is rebuilt, or resumed, or made when the other is out of use, is made from the rows
+SELECT count(strata.rebuild_rollup(r::regclass)) FROM unnest('{g_lied,g_lied_later,g_lied_months}'::text[]) r;
+SELECT strata.suspend_rollup('g_lied_months_later');
+SELECT strata.resume_rollup('g_lied_months_later') >= 0;
+SELECT strata.suspend_rollup('g_hours');
+SELECT strata.create_rollup('g_made_beside', 'g_hours', '1 day', ARRAY['"K"'], ARRAY['n', 'total'], timezone => 'Europe/Berlin');
+SELECT * FROM g_differences('g_lied', 'g_lied_months', 'g_lied_later', 'g_lied_months_later', 'g_made_beside');
+SELECT count(*) FROM strata._rollup_progress WHERE fills_from IS NOT NULL;
 DROP SCHEMA rollup_hierarchy CASCADE;
