@@ -76,18 +76,20 @@ pub unsafe extern "C-unwind" fn strata_execute_as(fcinfo: pg_sys::FunctionCallIn
     unsafe { run_as(fcinfo, |statement| execute(statement)) }
 }
 
-/// `strata._fold_as(role regrole, bounds text, statement text, horizon bigint) RETURNS text`: like `_execute_as`, under a
-/// snapshot that is older than the plan, with the row that `bounds` gives under it as parameters.
+/// `strata._fold_as(role regrole, bounds text, statement text, plain text, horizon bigint) RETURNS text`: like `_execute_as`,
+/// under a snapshot that is older than the plan, with the row that `bounds` gives under it as parameters. If the first of
+/// them is null there is nothing to run; if the last is true it is `plain`.
 ///
 /// # Safety
-/// Called by PostgreSQL's function manager with four arguments that are not null.
+/// Called by PostgreSQL's function manager with five arguments that are not null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn strata_fold_as(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     unsafe {
-        let args = (*fcinfo).args.as_slice(4);
-        let statement = text_to_cstring(pg_detoast_datum_packed(args[2].value.cast_mut_ptr()).cast());
-        let horizon = args[3].value;
-        run_as(fcinfo, |bounds| execute_planned_after_snapshot(bounds, statement, horizon))
+        let args = (*fcinfo).args.as_slice(5);
+        let text =
+            |place: usize| text_to_cstring(pg_detoast_datum_packed(args[place].value.cast_mut_ptr()).cast());
+        let (statement, plain, horizon) = (text(2), text(3), args[4].value);
+        run_as(fcinfo, |bounds| execute_planned_after_snapshot(bounds, statement, plain, horizon))
     }
 }
 
@@ -152,6 +154,7 @@ unsafe fn execute_under_active_snapshot(statement: *const c_char) {
 unsafe fn execute_planned_after_snapshot(
     bounds: *const c_char,
     statement: *const c_char,
+    plain: *const c_char,
     horizon: pg_sys::Datum,
 ) {
     unsafe {
@@ -164,7 +167,10 @@ unsafe fn execute_planned_after_snapshot(
         parameters.values[0] = horizon;
         execute_under(snapshot, bounds, &mut parameters);
         parameters.take();
-        execute_under(snapshot, statement, &mut parameters);
+        if parameters.nulls[0] != b'n' as c_char {
+            let chosen = if parameters.ends_in_true() { plain } else { statement };
+            execute_under(snapshot, chosen, &mut parameters);
+        }
         UnregisterSnapshot(snapshot);
     }
 }
@@ -178,7 +184,7 @@ unsafe fn execute_under(snapshot: pg_sys::Snapshot, statement: *const c_char, pa
     }
 }
 
-const PARAMETERS_MAX: usize = 9;
+const PARAMETERS_MAX: usize = 10;
 
 /// What stands for `$1` and so on.
 struct Parameters {
@@ -195,6 +201,11 @@ impl Parameters {
         values: [pg_sys::Datum::null(); PARAMETERS_MAX],
         nulls: [b' ' as c_char; PARAMETERS_MAX],
     };
+
+    fn ends_in_true(&self) -> bool {
+        let last = self.count as usize - 1;
+        self.types[last] == pg_sys::BOOLOID && self.values[last].value() != 0
+    }
 
     /// The columns of the first row of the last statement, which live until `SPI_finish`.
     unsafe fn take(&mut self) {

@@ -52,12 +52,12 @@ REVOKE ALL ON FUNCTION strata._execute_as(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._execute_as(regrole, text) IS
 'Runs one statement with the rights of a role, in a security-restricted context; returns the first column of its first row. Users'' expressions are evaluated through this and never with the rights of the extension.';
 
-CREATE FUNCTION strata._fold_as(role regrole, bounds text, statement text, horizon bigint) RETURNS text
+CREATE FUNCTION strata._fold_as(role regrole, bounds text, statement text, plain text, horizon bigint) RETURNS text
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'strata_fold_as';
-REVOKE ALL ON FUNCTION strata._fold_as(regrole, text, text, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fold_as(regrole, text, text, bigint) IS
-'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of. bounds: a query under the same snapshot, with horizon as its parameter, whose one row gives the parameters of the statement, which is planned for them.';
+REVOKE ALL ON FUNCTION strata._fold_as(regrole, text, text, text, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_as(regrole, text, text, text, bigint) IS
+'Like _execute_as, for statements that conclude from the ledger what they have read of the rows: the snapshot is taken before the statement is planned, so that the plan reads every partition that the snapshot has rows of. bounds: a query under the same snapshot, with horizon as its parameter, whose one row gives the parameters of the statement, which is planned for them. If the first is NULL nothing is run, and NULL returned; if the last is true plain is run in place of statement.';
 
 CREATE FUNCTION strata._kept(key text) RETURNS text
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

@@ -188,15 +188,18 @@ COMMENT ON FUNCTION strata._named_as_defined(regclass) IS 'A rollup as a source 
 -- no others, and locks no more. Columns, which are the parameters of the fold: lowest pending batch; the pending batches,
 -- NULL if they are all from the lowest to the highest; lowest and highest event time of theirs; lowest and highest bucket of groups to be recomputed, and up to where their
 -- rows may lie, as places on the axis; the horizon, at or below which ids are decided (its own parameter); highest pending
--- batch. Bounds in the wrong order where there is nothing.
-CREATE FUNCTION strata._fold_bounds_sql(rollup strata._rollups) RETURNS text
+-- batch; whether there are pending rows to fold and nothing else. Bounds in the wrong order where there is nothing; the first
+-- column is NULL if there is nothing at all (and always is not set).
+CREATE FUNCTION strata._fold_bounds_sql(rollup strata._rollups, always boolean) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
     SET datestyle = 'ISO'
 AS $$
     SELECT format(
-        'SELECT g.low_batch, g.batches, g.lower_time, g.upper_time, g.low, g.high, g.high + %1$L::interval, $1, g.high_batch FROM (SELECT p.low_batch, p.high_batch, p.batches, p.lower_time, p.upper_time, '
+        'SELECT CASE WHEN g.high_batch >= 0 OR g.marked OR %9$L THEN g.low_batch END, g.batches, g.lower_time, g.upper_time, g.low, g.high, '
+            'g.high + %1$L::interval, $1, g.high_batch, NOT g.marked AND NOT %8$L AND NOT %9$L '
+        'FROM (SELECT m.low IS NOT NULL AS marked, p.low_batch, p.high_batch, p.batches, p.lower_time, p.upper_time, '
             'coalesce(least(m.low, %2$s), ''infinity'') AS low, coalesce(greatest(m.high, %3$s), ''-infinity'') AS high '
         'FROM (SELECT coalesce(min(b.batch_id), 0) AS low_batch, coalesce(max(b.batch_id), -1) AS high_batch, '
             'CASE WHEN count(*) <= max(b.batch_id) - min(b.batch_id) THEN array_agg(b.batch_id) END AS batches, '
@@ -207,18 +210,18 @@ AS $$
         strata._bucket_span((rollup).bucket, (rollup).timezone),
         CASE WHEN r.recomputes THEN format('p.lower_time - %L::interval', strata._bucket_span((rollup).bucket, (rollup).timezone)) ELSE 'NULL' END,
         CASE WHEN r.recomputes THEN 'p.upper_time' ELSE 'NULL' END,
-        (rollup).rollup_id, strata._time_value(b.type, 'min(d.bucket)'), strata._time_value(b.type, 'max(d.bucket)'), (rollup).dirty)
+        (rollup).rollup_id, strata._time_value(b.type, 'min(d.bucket)'), strata._time_value(b.type, 'max(d.bucket)'), (rollup).dirty, r.recomputes, always)
     FROM strata._event_tables t
     CROSS JOIN LATERAL (SELECT strata._bucket_type(t.time_type)) b (type)
     CROSS JOIN (SELECT strata._recomputes((rollup).definition)) r (recomputes)
     WHERE t.table_id = (rollup).table_id
 $$;
-REVOKE ALL ON FUNCTION strata._fold_bounds_sql(strata._rollups) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fold_bounds_sql(strata._rollups) IS 'The query whose columns are the parameters of the statement of _fold_sql.';
+REVOKE ALL ON FUNCTION strata._fold_bounds_sql(strata._rollups, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_bounds_sql(strata._rollups, boolean) IS 'The query whose columns are the parameters of the statement of _fold_sql.';
 
 -- One statement, one snapshot: batches, marks and rows must be seen at the same instant. A mark whose batch id is not
 -- decided yet is not drained: when that batch comes, the group must not be folded.
-CREATE FUNCTION strata._fold_sql(rollup strata._rollups, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS text
+CREATE FUNCTION strata._fold_sql(rollup strata._rollups, many boolean, fill_from timestamptz DEFAULT NULL, plain boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
     SET timezone = 'UTC'
@@ -235,23 +238,26 @@ DECLARE
         replace(strata._storage_order(rollup.definition), '%', '%%'), replace(strata._conflict_target(rollup.definition), '%', '%%'));
     steps text[];
 BEGIN
-    steps := ARRAY[
-        format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM strata._pending_batches WHERE rollup_id = %s)', rollup.rollup_id),
-        format('drained AS (DELETE FROM %s d WHERE d.batch_id <= $8 OR d.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) OR d.batch_id IN (SELECT batch_id FROM pending))',
-            parts.dirty, rollup.rollup_id),
-        format('dirty AS MATERIALIZED (SELECT DISTINCT %s FROM %s d WHERE %s%s)', parts.groups, parts.dirty, parts.live,
-            CASE WHEN parts.recomputes THEN format(' UNION SELECT %s FROM %s', parts.aliased_groups, pending_rows) ELSE '' END),
-        format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty', '$5', '$7')),
-        format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND s.bucket >= %s AND s.bucket <= %s AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))',
-            parts.storage, parts.storage_match, strata._time_at(strata._bucket_type(time_type), '$5', false),
-            strata._time_at(strata._bucket_type(time_type), '$6', true), parts.delta_match),
-        format('replaced AS (%s)', format(insertion, 'recomputed',
-            (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(rollup.definition) s)))];
+    steps := ARRAY[format('pending AS MATERIALIZED (SELECT batch_id, lower_time, upper_time FROM strata._pending_batches WHERE rollup_id = %s)', rollup.rollup_id)];
+    IF NOT plain THEN
+        steps := steps || ARRAY[
+            format('drained AS (DELETE FROM %s d WHERE d.batch_id <= $8 OR d.batch_id <@ (SELECT folded FROM strata._rollup_state WHERE rollup_id = %s) OR d.batch_id IN (SELECT batch_id FROM pending))',
+                parts.dirty, rollup.rollup_id),
+            format('dirty AS MATERIALIZED (SELECT DISTINCT %s FROM %s d WHERE %s%s)', parts.groups, parts.dirty, parts.live,
+                CASE WHEN parts.recomputes THEN format(' UNION SELECT %s FROM %s', parts.aliased_groups, pending_rows) ELSE '' END),
+            format('recomputed AS MATERIALIZED (%s)', strata._recomputed(rollup, parts, 'SELECT * FROM dirty', '$5', '$7')),
+            format('emptied AS (DELETE FROM %s s USING dirty d WHERE %s AND s.bucket >= %s AND s.bucket <= %s AND NOT EXISTS (SELECT FROM recomputed p WHERE %s))',
+                parts.storage, parts.storage_match, strata._time_at(strata._bucket_type(time_type), '$5', false),
+                strata._time_at(strata._bucket_type(time_type), '$6', true), parts.delta_match),
+            format('replaced AS (%s)', format(insertion, 'recomputed',
+                (SELECT string_agg(format('%1$I = EXCLUDED.%1$I', s.state), ', ') FROM strata._rollup_states(rollup.definition) s)))];
+    END IF;
     IF NOT parts.recomputes THEN
         steps := steps || ARRAY[
             -- grouped in the order of the index: sorted once, and by what tells rows apart first
-            format('delta AS (SELECT * FROM (SELECT %s, %s FROM %s GROUP BY %s) p WHERE NOT EXISTS (SELECT FROM dirty d WHERE %s))',
-                parts.aliased_groups, parts.partials, pending_rows, ltrim(substr(parts.ordinals, 4) || ', 1', ', '), parts.delta_match),
+            format('delta AS (SELECT * FROM (SELECT %s, %s FROM %s GROUP BY %s) p%s)',
+                parts.aliased_groups, parts.partials, pending_rows, ltrim(substr(parts.ordinals, 4) || ', 1', ', '),
+                CASE WHEN plain THEN '' ELSE format(' WHERE NOT EXISTS (SELECT FROM dirty d WHERE %s)', parts.delta_match) END),
             format('folded AS (%s)', format(insertion, 'delta', strata._rollup_merges(rollup.definition)))];
     END IF;
     IF fill_from IS NOT NULL THEN
@@ -266,9 +272,9 @@ BEGIN
         '''ids'', coalesce((SELECT range_agg(int8range(batch_id, batch_id, ''[]''))::text FROM pending), ''{}''))', array_to_string(steps, ', '));
 END
 $$;
-REVOKE ALL ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz) IS
-'The statement that folds pending batches and recomputes dirty groups, and, with fill_from, fills storage from there up to where it is filled. Returns, as jsonb, the batches it saw. many: so many batches are pending that a join beats an array. Its parameters are what _fold_bounds_sql gives.';
+REVOKE ALL ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._fold_sql(strata._rollups, boolean, timestamptz, boolean) IS
+'The statement that folds pending batches and recomputes dirty groups, and, with fill_from, fills storage from there up to where it is filled. Returns, as jsonb, the batches it saw. many: so many batches are pending that a join beats an array. plain: no group is marked, and none is recomputed. Its parameters are what _fold_bounds_sql gives.';
 
 -- (one that fills is written for one use)
 CREATE FUNCTION strata._fold(rollup strata._rollups, owner regrole, horizon bigint, many boolean, fill_from timestamptz DEFAULT NULL) RETURNS jsonb
@@ -276,12 +282,20 @@ CREATE FUNCTION strata._fold(rollup strata._rollups, owner regrole, horizon bigi
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept_as text := format('fold %s %s', rollup.rollup_id, many);
-    bounds text := coalesce(strata._kept('bounds ' || rollup.rollup_id), strata._keep('bounds ' || rollup.rollup_id, strata._fold_bounds_sql(rollup)));
-    statement text := CASE WHEN fill_from IS NULL THEN coalesce(strata._kept(kept_as), strata._keep(kept_as, strata._fold_sql(rollup, many)))
-                      ELSE strata._fold_sql(rollup, many, fill_from) END;
+    name text := format(' %s %s', rollup.rollup_id, many);
+    bounds text;
+    statement text;
+    plain text;
 BEGIN
-    RETURN strata._fold_as(owner, bounds, statement, horizon);
+    IF fill_from IS NOT NULL THEN
+        statement := strata._fold_sql(rollup, many, fill_from);
+        RETURN strata._fold_as(owner, strata._fold_bounds_sql(rollup, true), statement, statement, horizon);
+    END IF;
+    bounds := coalesce(strata._kept('bounds' || name), strata._keep('bounds' || name, strata._fold_bounds_sql(rollup, false)));
+    statement := coalesce(strata._kept('fold' || name), strata._keep('fold' || name, strata._fold_sql(rollup, many)));
+    plain := coalesce(strata._kept('plain' || name), strata._keep('plain' || name,
+        CASE WHEN strata._recomputes(rollup.definition) THEN statement ELSE strata._fold_sql(rollup, many, plain => true) END));
+    RETURN coalesce(strata._fold_as(owner, bounds, statement, plain, horizon), '{"batches": 0, "ids": "{}"}');
 END
 $$;
 REVOKE ALL ON FUNCTION strata._fold(strata._rollups, regrole, bigint, boolean, timestamptz) FROM PUBLIC;

@@ -15,16 +15,20 @@ CREATE FUNCTION strata._rollup_lookup(rollup anyelement, key jsonb, lower timest
 AS $$
 DECLARE
     row_type regtype := pg_typeof(rollup);
-    relation regclass := (SELECT t.typrelid FROM pg_type t WHERE t.oid = row_type);
+    -- (of the catalog as it is now)
+    relation regclass := to_regclass(row_type::text);
     found_rows text;
 BEGIN
     IF key IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = 'a lookup needs a key',
             HINT = 'Write an object of keys and values, such as {"user_id": 42}; select from the view to read all keys.';
     END IF;
-    IF coalesce(relation, 0) = 0 THEN
+    IF relation IS NULL THEN
         -- raises ST004
         PERFORM strata._source(0);
+    ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation) THEN
+        RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = format('could not serialize access because %s was made meanwhile', relation),
+            HINT = 'The transaction might succeed if retried.';
     END IF;
     found_rows := strata._lookup(strata._authorize(relation, 'SELECT'), key, lower, upper);
     IF found_rows IS NULL THEN
