@@ -5,4 +5,5 @@
 cd "$ROOT"
 build_programs
 bench/ingest/run.sh
+bench/ingest/dedupe.sh
 bench/insert/run.sh

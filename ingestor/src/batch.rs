@@ -244,7 +244,10 @@ impl Batch {
         }
         self.arranged = Some(match &plan.target {
             Target::Events { time_type, .. } => {
-                let (places, unplaced) = self.place(layout, *time_type);
+                let (mut places, unplaced) = self.place(layout, *time_type);
+                if let Some(dedupe) = plan.dedupe {
+                    places = self.first_by_id(places, dedupe);
+                }
                 let roots = self.roots(&places, layout);
                 Arranged { places, unplaced, roots, before: HashMap::new() }
             }

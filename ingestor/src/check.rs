@@ -52,7 +52,11 @@ pub async fn check(config: &Config) -> Result<()> {
     for table in setup_tables(&session, feeds, &streams).await? {
         print(&describe(&table))?;
         let relation = &table.plan.relation;
-        let missing = session.missing_rights(relation, table.plan.is_keyed()).await?;
+        let mut missing = session.missing_rights(relation, table.plan.is_keyed()).await?;
+        if let (Some(dedupe), Some(time)) = (table.plan.dedupe, table.plan.time_column()) {
+            let id = &table.plan.columns[dedupe.column].name;
+            missing.extend(session.missing_for_dedupe(relation, id, &time.name).await?);
+        }
         if !missing.is_empty() {
             lacking.push(format!(
                 "role \"{role}\" lacks {} on {relation}; its owner can run: SELECT strata.grant_ingest('{relation}', '{role}')",

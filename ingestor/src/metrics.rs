@@ -39,6 +39,7 @@ pub struct Metrics {
     records_by: Counters,
     bytes_by: Counters,
     skipped_by: Counters,
+    repeated_by: Counters,
     rows_by: Counters,
     dead_by: Counters,
     retries_by: Counters,
@@ -166,6 +167,13 @@ impl Metrics {
         }
     }
 
+    /// Rows were left out.
+    pub fn repeated(&self, table: &str, rows: usize) {
+        if rows > 0 {
+            self.repeated_by.add(&[table], rows);
+        }
+    }
+
     /// Something is to be tried again.
     pub fn retry(&self, error: &Error) {
         Self::add(&self.retries, 1);
@@ -243,6 +251,9 @@ impl Metrics {
         text.counters("strata_record_bytes_total", "Bytes of the records read.", &stream, &self.bytes_by);
         let skipped = "Events passed over: they concern another table, or no row.";
         text.counters("strata_skipped_events_total", skipped, &stream, &self.skipped_by);
+        let repeated =
+            "Rows left out: events that are there already, changes that a later one made unnecessary.";
+        text.counters("strata_repeated_events_total", repeated, &["relation"], &self.repeated_by);
         text.counters("strata_rows_total", "Rows committed.", &["relation"], &self.rows_by);
         let outcome = ["relation", "outcome"];
         text.counters("strata_batches_total", "Attempts to write a batch.", &outcome, &self.outcomes);

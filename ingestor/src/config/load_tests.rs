@@ -39,7 +39,7 @@ fn documentation_holds_the_default() {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(
         text.contains(&format!("```toml\n{DEFAULT}```")),
-        "docs/ingestor.md must quote ingestor/strata.toml"
+        "docs/ingestor.md must quote ingestor/strata.toml: scripts/docs.sh puts it there"
     );
 }
 

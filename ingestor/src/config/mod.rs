@@ -250,6 +250,10 @@ pub struct Feed {
     pub envelope: envelope::Kind,
     /// What becomes of a column that a change lacks.
     pub missing: Missing,
+    /// Column of the event's id, by which an event that is in the table already is passed over; empty: none is.
+    pub dedupe: String,
+    /// How far apart the times of an event and its repetition may be.
+    pub dedupe_window_ms: u64,
     /// Paths and the values one of which must be there; other events do not concern the table.
     pub only: BTreeMap<String, Vec<toml::Value>>,
     /// Columns left to their defaults.

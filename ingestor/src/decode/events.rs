@@ -6,7 +6,7 @@ use super::compression::Trouble;
 use super::{Decoded, Decoder, Fault, kpl};
 use crate::batch::EventNumber;
 use crate::config::Events;
-use crate::decode::plan::Mapping;
+use crate::decode::mapping::Mapping;
 use crate::decode::source::Origin;
 use crate::stream::Record;
 use serde::Deserializer as _;

@@ -1,12 +1,9 @@
-//! What a table's rows consist of, and where in a record each feed finds them: catalog and configuration brought
-//! together once, at start. Never: queries, records.
+//! What a table's rows consist of: catalog and configuration brought together once, at start, and again when either
+//! changes. Never: queries, records.
 
 use super::event_time::TimeType;
-use super::path::{self, Node, Step};
-use super::rules::Rules;
-use super::source::{self, Beside, Scope, Source, Written};
-use super::{compression, envelope};
-use crate::config::{ColumnSetting, EpochUnit, Events, Feed, Missing, RuleSettings};
+use super::mapping::{Mapping, mapping};
+use crate::config::Feed;
 use crate::error::{Error, Result};
 use strata_core::encoding::{Tag, tag_of_type};
 
@@ -131,6 +128,17 @@ pub struct TablePlan {
     pub target: Target,
     /// What tells that the table was altered since.
     pub fingerprint: i64,
+    /// How repeated events are known.
+    pub dedupe: Option<Dedupe>,
+}
+
+/// How an event is known that is in the table already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    /// Column of its id.
+    pub column: usize,
+    /// How far apart the times of both may be.
+    pub window_ms: u64,
 }
 
 /// How rows are written.
@@ -182,48 +190,6 @@ impl TablePlan {
     }
 }
 
-/// Where one feed finds the columns of its table.
-#[derive(Debug)]
-pub struct Mapping {
-    /// What is around an event.
-    pub envelope: envelope::Kind,
-    /// Paths from the event's root.
-    pub root: Node,
-    /// Paths from the object in the envelope; those of a bare event are in `root`.
-    pub image: Node,
-    /// Slots of the root, and the values (as JSON) of which one must be there for an event to concern this table.
-    pub only: Vec<(usize, Vec<String>)>,
-    /// A column the event lacks keeps its value in the row there is.
-    pub keeps_missing: bool,
-    /// One for each column of the plan.
-    pub fields: Vec<Field>,
-    /// Members that some column takes whole, where another takes the rest.
-    pub taken: Option<Vec<String>>,
-    /// Some column holds the time of arrival.
-    pub wants_arrival: bool,
-    /// Some column holds the partition key.
-    pub wants_key: bool,
-    /// How payloads are compressed.
-    pub compression: compression::Setting,
-    /// What a payload holds.
-    pub events: Events,
-}
-
-/// Where one column comes from.
-#[derive(Debug)]
-pub struct Field {
-    /// Where the value is.
-    pub source: Source,
-    /// The same, for a person.
-    pub shown: String,
-    /// Unit of numbers that are times.
-    pub epoch_unit: EpochUnit,
-    /// What it must be like.
-    pub rules: Option<Box<Rules>>,
-    /// The member of the image that it is, if it is one.
-    pub member: Option<String>,
-}
-
 /// The plan of a table and the mapping of each of its feeds.
 pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<Mapping>)> {
     for feed in feeds {
@@ -237,10 +203,45 @@ pub fn plan(catalog: &CatalogTable, feeds: &[&Feed]) -> Result<(TablePlan, Vec<M
         }
     }
     let target = target(catalog, &columns)?;
+    let dedupe = dedupe(catalog, &columns, &target, feeds)?;
     let mappings = feeds.iter().map(|feed| mapping(&columns, feed)).collect::<Result<_>>()?;
-    let plan =
-        TablePlan { relation: catalog.relation.clone(), columns, target, fingerprint: catalog.fingerprint };
+    let plan = TablePlan {
+        relation: catalog.relation.clone(),
+        columns,
+        target,
+        fingerprint: catalog.fingerprint,
+        dedupe,
+    };
     Ok((plan, mappings))
+}
+
+/// What all feeds of a table say of repeated events.
+fn dedupe(
+    catalog: &CatalogTable,
+    columns: &[Column],
+    target: &Target,
+    feeds: &[&Feed],
+) -> Result<Option<Dedupe>> {
+    let mut said = feeds.iter().map(|feed| (feed.dedupe.as_str(), feed.dedupe_window_ms));
+    let Some((name, window_ms)) = said.next() else { return Ok(None) };
+    let refuse = |why: &str| Err(Error::usage(format!("{}: dedupe \"{name}\": {why}", catalog.relation)));
+    if said.any(|other| other != (name, window_ms)) {
+        return refuse("the feeds of a table must say the same");
+    }
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if !matches!(target, Target::Events { time_type: TimeType::TimestampTz, .. }) {
+        return refuse("it takes an event table whose time column is a timestamptz");
+    }
+    let Some(column) = columns.iter().position(|column| column.name == name) else {
+        return refuse("there is no such column that is written");
+    };
+    let inexact = [Tag::Float4, Tag::Float8, Tag::Numeric, Tag::Json, Tag::Jsonb, Tag::Array, Tag::Bpchar];
+    if inexact.contains(&columns[column].tag) {
+        return refuse("values of its type may be equal and differ in bytes");
+    }
+    Ok(Some(Dedupe { column, window_ms }))
 }
 
 fn target(catalog: &CatalogTable, columns: &[Column]) -> Result<Target> {
@@ -331,90 +332,4 @@ fn encoding(column: &CatalogColumn, tag: Tag, typmod: i32, element: Option<Box<E
         not_null: false,
         element,
     }
-}
-
-fn mapping(columns: &[Column], feed: &Feed) -> Result<Mapping> {
-    let none = ColumnSetting::default();
-    let settings: Vec<&ColumnSetting> =
-        columns.iter().map(|c| feed.columns.get(&c.name).unwrap_or(&none)).collect();
-    // What is written of each column; `None` where nothing is read.
-    let mut written = Vec::new();
-    for (column, setting) in columns.iter().zip(&settings) {
-        let read = !feed.skip_columns.contains(&column.name) && setting.constant.is_none();
-        let source = match &setting.from {
-            _ if !read => None,
-            Some(text) => Some(source::parse(text)?),
-            None => Some(Written::Path(Scope::Image, vec![Step::Key(column.name.clone())])),
-        };
-        written.push(source);
-    }
-    let bare = feed.envelope == envelope::Kind::None;
-    let scope = |scope: Scope| if bare { Scope::Event } else { scope };
-    let (mut of_event, mut of_image) = (Vec::new(), Vec::new());
-    for source in written.iter().flatten() {
-        match source {
-            Written::Path(from, path) if scope(*from) == Scope::Event => of_event.push(path.clone()),
-            Written::Path(_, path) => of_image.push(path.clone()),
-            _ => {}
-        }
-    }
-    let paths = feed.only.keys().map(|path| path::parse(path)).collect::<Result<Vec<_>>>()?;
-    let columns_end = of_event.len();
-    of_event.extend(paths);
-    let ((root, slots), (image, image_slots)) = (Node::build(&of_event), Node::build(&of_image));
-    let only = slots[columns_end..].iter().copied().zip(feed.only()?).collect();
-    let (mut slots, mut image_slots) = (slots.into_iter(), image_slots.into_iter());
-    let mut fields = Vec::new();
-    for ((column, setting), written) in columns.iter().zip(settings).zip(&written) {
-        let skipped = feed.skip_columns.contains(&column.name);
-        let mut member = None;
-        let source = match written {
-            None if skipped => Source::Absent,
-            None => Source::Constant(setting.constant.clone().unwrap_or_default()),
-            Some(Written::Path(from, path)) => {
-                if let (Scope::Image, [Step::Key(key)]) = (from, path.as_slice()) {
-                    member = Some(key.clone());
-                }
-                match scope(*from) {
-                    Scope::Event => slots.next().map_or(Source::Absent, Source::Event),
-                    Scope::Image => image_slots.next().map_or(Source::Absent, Source::Image),
-                }
-            }
-            Some(Written::Beside(beside)) => Source::Beside(*beside),
-            Some(Written::Rest) => Source::Rest,
-        };
-        let epoch_unit = setting.epoch_unit.unwrap_or(feed.epoch_unit);
-        let rules = Rules::of(&setting.rules, column, epoch_unit)?.map(Box::new);
-        fields.push(Field { shown: shown(column, setting, &source), source, epoch_unit, rules, member });
-    }
-    let has = |wanted: &Source| fields.iter().any(|field| field.source == *wanted);
-    let whole = if bare { &of_event[..columns_end] } else { &of_image };
-    let whole = whole.iter().filter_map(|path| match path.as_slice() {
-        [Step::Key(key)] => Some(key.clone()),
-        _ => None,
-    });
-    Ok(Mapping {
-        envelope: feed.envelope,
-        only,
-        keeps_missing: feed.missing == Missing::Keep,
-        taken: has(&Source::Rest).then(|| whole.collect()),
-        wants_arrival: has(&Source::Beside(Beside::ArrivedAt)),
-        wants_key: has(&Source::Beside(Beside::PartitionKey)),
-        root,
-        image,
-        fields,
-        compression: feed.compression,
-        events: feed.events,
-    })
-}
-
-/// A column's source as a person reads it.
-fn shown(column: &Column, setting: &ColumnSetting, source: &Source) -> String {
-    let text = match (source, &setting.from) {
-        (Source::Absent, _) => "always NULL".to_owned(),
-        (Source::Constant(json), _) => format!("always {json}"),
-        (_, Some(text)) => text.clone(),
-        _ => format!("$['{}']", column.name.replace('\\', "\\\\").replace('\'', "\\'")),
-    };
-    if setting.rules == RuleSettings::default() { text } else { format!("{text}, checked") }
 }

@@ -2,7 +2,8 @@
 
 use super::encode::{Encoder, Value};
 use super::events::Wrong;
-use super::plan::{Mapping, TablePlan, Target};
+use super::mapping::Mapping;
+use super::plan::{TablePlan, Target};
 use super::reading::{Event, Found, Reading};
 use super::rules::Rules;
 use super::{Decoded, Fault};

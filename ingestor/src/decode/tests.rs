@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::plan::{CatalogColumn, CatalogTable, CatalogTarget, Shape, plan};
+use super::plan::{CatalogColumn, CatalogTable, CatalogTarget, Dedupe, Shape, plan};
 use super::source::Source;
 use super::*;
 use crate::config::{ColumnSetting, EpochUnit, Events, Feed, Missing};
@@ -61,6 +61,8 @@ pub(crate) fn feed(columns: &[(&str, &str)]) -> Feed {
         events: Events::One,
         envelope: envelope::Kind::None,
         missing: Missing::Null,
+        dedupe: String::new(),
+        dedupe_window_ms: 0,
         only: BTreeMap::new(),
         skip_columns: Vec::new(),
         columns: columns
@@ -394,6 +396,22 @@ fn values_come_from_beside_the_event_too() {
     assert_eq!(fields(&decoded.rows[1])[5], None);
     let nul = Record { partition_key: "a\0".to_owned(), ..record(r#"{"ts":0}"#) };
     assert_eq!(subject.decode(&[nul]).rejects.len(), 1);
+}
+
+#[test]
+fn a_wrong_dedupe_is_refused() {
+    let by = |dedupe: &str, specs: &[Spec]| {
+        let feed = Feed { dedupe: dedupe.to_owned(), dedupe_window_ms: 5, ..feed(&[]) };
+        plan(&catalog(specs), &[&feed]).map(|(plan, _)| plan.dedupe)
+    };
+    let uuid = ("id", 2950, "uuid", -1, true);
+    assert_eq!(by("id", &[TS, uuid]).unwrap(), Some(Dedupe { column: 1, window_ms: 5 }));
+    assert_eq!(by("", &[TS, uuid]).unwrap(), None);
+    assert!(by("x", &[TS, uuid]).unwrap_err().message.contains("no such column"));
+    assert!(by("c", &[TS, JSONB]).unwrap_err().message.contains("differ in bytes"));
+    assert!(by("id", &[("ts", 1082, "date", -1, true), uuid]).unwrap_err().message.contains("timestamptz"));
+    let (one, other) = (Feed { dedupe: "id".to_owned(), ..feed(&[]) }, feed(&[]));
+    assert!(plan(&catalog(&[TS, uuid]), &[&one, &other]).unwrap_err().message.contains("the same"));
 }
 
 /// The leaf as docs/formats.md defines it, put together by hand.

@@ -2,7 +2,8 @@
 //! `ingest`, `check` and `try`. Never: starting anything, writing anything.
 
 use crate::config::{Config, Feed, Start};
-use crate::decode::plan::{CatalogTable, Mapping, TablePlan, plan};
+use crate::decode::mapping::Mapping;
+use crate::decode::plan::{CatalogTable, TablePlan, plan};
 use crate::error::{Error, Kind, Result};
 use crate::postgres::{Database, Session};
 use crate::replay::Replay;

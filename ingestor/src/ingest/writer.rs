@@ -195,6 +195,7 @@ impl Carrier {
             self.account(&Written {
                 batch_id: 0,
                 rows: batch.rows(),
+                repeated: 0,
                 dead_letters: batch.rejected().map(|r| r.reject.sqlstate).collect(),
                 advances: batch.advances(&[]),
                 copy: Duration::ZERO,
@@ -211,6 +212,7 @@ impl Carrier {
     fn account(&self, written: &Written) {
         let (context, table) = (&self.context, &self.table);
         context.metrics.committed(&table.plan.relation, written.rows, &written.dead_letters);
+        context.metrics.repeated(&table.plan.relation, written.repeated);
         for advance in &written.advances {
             advance.lease.advance(advance.last.as_deref(), advance.ended);
             if advance.ended {

@@ -4,7 +4,7 @@
 use super::Session;
 use super::copy::Copied;
 use super::write::{Writer, altered, ours, quote};
-use crate::batch::{Arranged, Batch, Refused};
+use crate::batch::{Arranged, Batch, Place, Refused};
 use crate::decode::plan::{TablePlan, Target};
 use crate::error::Result;
 use tokio_postgres::Statement;
@@ -64,9 +64,14 @@ impl Apply {
 impl Writer {
     /// Copies what a batch comes to. Where a change is refused, the one before it of its key is tried instead: it is
     /// good, and was only left out because the other was to come.
-    pub(super) async fn copy_or_fall_back(&self, batch: &Batch, arranged: &Arranged) -> Result<Copied> {
+    pub(super) async fn copy_or_fall_back(
+        &self,
+        batch: &Batch,
+        arranged: &Arranged,
+        places: Vec<Place>,
+    ) -> Result<Copied> {
+        let mut next = places;
         let (mut places, mut refused) = (Vec::new(), Vec::<Refused>::new());
-        let mut next = arranged.places.clone();
         loop {
             match self.copy_rows(batch, next).await? {
                 Copied::Rows(stored, set_aside) => {

@@ -5,6 +5,7 @@ mod apply;
 pub mod catalog;
 mod copy;
 pub mod dsn;
+mod known;
 pub mod leases;
 pub mod maintain;
 pub mod retry;

@@ -11,6 +11,18 @@ impl Session {
         Ok(row.get(0))
     }
 
+    /// What looking for repeated events lacks: rights on their id and time, an index that begins with the id.
+    pub async fn missing_for_dedupe(&self, relation: &str, id: &str, time: &str) -> Result<Vec<String>> {
+        let sql = "SELECT format('SELECT on its column %I', c) FROM unnest(ARRAY[$2, $3]::text[]) c \
+                   WHERE NOT has_column_privilege($1::text::regclass, c, 'SELECT') \
+                   UNION ALL SELECT format('an index that begins with %I', $2::text) \
+                   WHERE NOT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid \
+                                     AND a.attnum = i.indkey[0] AND a.attname = $2 \
+                                     WHERE i.indrelid = $1::text::regclass AND i.indpred IS NULL)";
+        let rows = self.client.query(sql, &[&relation, &id, &time]).await.map_err(|e| self.failed(&e))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     /// Which of the rights that feeding a table takes this role lacks.
     pub async fn missing_rights(&self, relation: &str, keyed: bool) -> Result<Vec<String>> {
         let privileges: &[&str] = if keyed { &["SELECT", "INSERT", "UPDATE", "DELETE"] } else { &["INSERT"] };

@@ -112,10 +112,13 @@ impl Session {
 
     /// All event tables this role may see.
     pub async fn table_status(&self) -> Result<Vec<TableStatus>> {
-        let sql = "SELECT t.relation::text, count(b.batch_id), coalesce(sum(b.rows), 0)::bigint, \
+        // Of a target there is no ledger: its changes are counted with the checkpoints.
+        let sql = "SELECT t.relation::text, count(b.batch_id), \
+                          coalesce(sum(b.rows), (SELECT sum(s.rows) FROM strata.shards s WHERE s.relation = t.relation), 0)::bigint, \
                           (extract(epoch FROM now() - max(b.created_at)) * 1000)::bigint, \
                           (SELECT count(*) FROM strata.dead_letters d WHERE d.relation = t.relation) \
-                   FROM strata.event_tables t LEFT JOIN strata.batches b ON b.relation = t.relation \
+                   FROM (SELECT relation FROM strata.event_tables UNION ALL SELECT relation FROM strata.target_tables) t \
+                   LEFT JOIN strata.batches b ON b.relation = t.relation \
                    GROUP BY t.relation ORDER BY 1";
         let rows = self.client.query(sql, &[]).await.map_err(|e| self.failed(&e))?;
         Ok(rows

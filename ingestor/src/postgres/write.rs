@@ -4,6 +4,7 @@
 use super::Session;
 use super::apply::Apply;
 use super::copy::Copied;
+use super::known::Known;
 use super::types::Micros;
 use crate::batch::{Advance, Arranged, Batch, LeafRoot, Place, Refused, Reject};
 use crate::decode::plan::TablePlan;
@@ -35,6 +36,8 @@ pub struct Written {
     pub batch_id: i64,
     /// Rows stored.
     pub rows: usize,
+    /// Rows that were left out: their events are there already, or changes by which others came.
+    pub repeated: usize,
     /// Dead letters by SQLSTATE.
     pub dead_letters: Vec<Option<String>>,
     /// Checkpoints moved to.
@@ -52,6 +55,8 @@ pub struct Writer {
     pub(super) relation: String,
     /// How changes get from their stage into the table; `None`: rows go there directly.
     pub(super) apply: Option<Apply>,
+    /// Which events are there already, where that is asked.
+    known: Option<Known>,
     plan: Arc<TablePlan>,
     column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
@@ -68,6 +73,7 @@ impl Writer {
         };
         let copy = format!("COPY {into} ({}, {beside}) FROM STDIN (FORMAT binary)", columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| altered(session.failed(&e)))?;
+        let known = Known::prepare(&session, plan).await?;
         let hashed = plan.columns.iter().filter(|c| c.is_hashed());
         let column_ids = hashed.map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         Ok(Self {
@@ -75,6 +81,7 @@ impl Writer {
             copy,
             relation: plan.relation.clone(),
             apply,
+            known,
             plan: Arc::clone(plan),
             column_ids,
             refused_rows_max,
@@ -105,12 +112,19 @@ impl Writer {
         let batch_id = self.begin(batch, layout).await?;
         let Some(arranged) = batch.arranged() else { return Err(Error::end("a batch is not arranged")) };
         let began = Instant::now();
-        let (places, refused) = match self.copy_or_fall_back(batch, arranged).await? {
+        let wanted = arranged.places.clone();
+        let fresh = match &self.known {
+            Some(known) => known.new_rows(&self.session, batch, wanted).await?,
+            None => wanted,
+        };
+        let repeated = batch.rows() - arranged.unplaced.len() - fresh.len();
+        let all_fresh = fresh.len() == arranged.places.len();
+        let (places, refused) = match self.copy_or_fall_back(batch, arranged, fresh).await? {
             Copied::Rows(places, refused) => (places, refused),
             Copied::TooManyRefused(error) => return Ok(Outcome::Stale(error)),
         };
         let copy = began.elapsed();
-        let roots = if refused.is_empty() { None } else { Some(batch.roots(&places, layout)) };
+        let roots = if refused.is_empty() && all_fresh { None } else { Some(batch.roots(&places, layout)) };
         let mut dead: Vec<Refused> = batch.rejected().chain(self.unplaced(arranged)).chain(refused).collect();
         dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
         self.add_dead_letters(batch, batch_id, &dead).await?;
@@ -127,7 +141,7 @@ impl Writer {
         let commit = began.elapsed();
         let dead_letters = dead.into_iter().map(|d| d.reject.sqlstate).collect();
         let rows = places.len();
-        Ok(Outcome::Committed(Written { batch_id, rows, dead_letters, advances, copy, commit }))
+        Ok(Outcome::Committed(Written { batch_id, rows, repeated, dead_letters, advances, copy, commit }))
     }
 
     /// Begins a transaction and opens the batch in it, where the table has any.

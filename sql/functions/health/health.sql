@@ -205,7 +205,10 @@ UNION ALL
 SELECT 'dead_letters', t.relation::text, CASE WHEN d.recent > 0 THEN 'warn' ELSE 'ok' END,
        d.recent::text, '0 in the last day',
        format('SELECT reason, count(*) FROM strata.dead_letters WHERE relation = %L::regclass GROUP BY reason;', t.relation::text)
-FROM strata._health_tables t
+FROM (SELECT h.table_id, h.relation FROM strata._health_tables h
+      UNION ALL
+      SELECT g.table_id, g.relation FROM strata._target_tables g JOIN pg_class c ON c.oid = g.relation
+      WHERE has_table_privilege(g.relation, 'SELECT') OR strata._may(g.relation, 'INGEST')) t
 CROSS JOIN LATERAL (SELECT count(*) AS recent FROM strata._dead_letters d WHERE d.table_id = t.table_id
                     AND d.created_at > (now() - '1 day'::interval)) d;
 COMMENT ON VIEW strata._health_flow IS 'Checks of rollups and ingestion.';

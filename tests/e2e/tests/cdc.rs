@@ -216,6 +216,11 @@ async fn keys_may_be_of_several_columns_and_change() -> Result<()> {
         let rows: String = client.query_one(rows, &[]).await?.get(0);
         ensure!(rows == "eu 1 10.50, eu 4 2.00, us 1 31.00", "{rows}");
     }
+    let status = strata(&cluster, &endpoint, &["status", "--json"])?.output()?;
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+    let tables = status["tables"].as_array().context("no tables")?;
+    let orders = tables.iter().find(|table| table["relation"] == "orders").context("no target")?;
+    ensure!(orders["rows"].as_i64().is_some_and(|rows| rows > 0), "{orders}");
     let letters = promises::number(&client, "SELECT count(*) FROM strata.dead_letters").await?;
     ensure!(letters == 0, "{letters} dead letters");
     std::fs::remove_file(config)?;

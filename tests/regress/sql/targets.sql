@@ -37,6 +37,7 @@ COMMIT;
 SELECT * FROM strata._advance_checkpoints('users', 0, '{s}', '{shard-1}', '{9}', '{7}', '{8}', '{9}', '{now}', '{1}', '{false}');
 SELECT relation, shard, sequence_number, rows, worker FROM strata.shards WHERE relation = 'users'::regclass;
 SELECT relation, reason, sqlstate, column_name FROM strata.dead_letters WHERE relation = 'users'::regclass;
+SELECT check_name, object, status, value FROM strata.health WHERE object = 'users';
 SELECT strata._release_leases('w') >= 1 AS released;
 RESET ROLE;
 SELECT strata.revoke_ingest('users', 'targets_sidecar');
