@@ -83,11 +83,12 @@ COMMENT ON FUNCTION strata._recomputes(regclass) IS 'Whether a rollup has an agg
 -- numeric_stddev_internal of PostgreSQL's numeric.c in SQL: the same sums, the same division, and so the same digits.
 CREATE FUNCTION strata._variance(rows bigint, total numeric, squares numeric, spared int) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    -- no search_path: to be inlined into views
+    -- no search_path: to be inlined into views; every name in it is whole
 AS $$
-    SELECT CASE WHEN rows <= spared THEN NULL
-                WHEN rows * squares - total * total <= 0 THEN 0
-                ELSE (rows * squares - total * total) / (rows::numeric * (rows - spared)) END
+    SELECT CASE WHEN rows OPERATOR(pg_catalog.<=) spared THEN NULL
+                WHEN ((rows OPERATOR(pg_catalog.*) squares) OPERATOR(pg_catalog.-) (total OPERATOR(pg_catalog.*) total)) OPERATOR(pg_catalog.<=) 0 THEN 0
+                ELSE ((rows OPERATOR(pg_catalog.*) squares) OPERATOR(pg_catalog.-) (total OPERATOR(pg_catalog.*) total))
+                    OPERATOR(pg_catalog./) (rows::pg_catalog.numeric OPERATOR(pg_catalog.*) (rows OPERATOR(pg_catalog.-) spared)) END
 $$;
 COMMENT ON FUNCTION strata._variance(bigint, numeric, numeric, int) IS
 'The variance of so many values by their sum and the sum of their squares, digit for digit what PostgreSQL computes: of the population (spared 0) or of a sample (spared 1).';
@@ -96,10 +97,12 @@ COMMENT ON FUNCTION strata._variance(bigint, numeric, numeric, int) IS
 -- many digits that rounding twice is rounding once. (A root that is no tie with s digits is 10^-(2s+2) / 2 root away from one.)
 CREATE FUNCTION strata._deviation(variance numeric) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    -- no search_path: to be inlined into views
+    -- no search_path: to be inlined into views; every name in it is whole
 AS $$
-    SELECT CASE WHEN scale(variance) IS NULL THEN variance
-                ELSE round(sqrt(round(variance, 2 * scale(variance) + length(trunc(variance)::text) + 3)), scale(variance)) END
+    SELECT CASE WHEN pg_catalog.scale(variance) IS NULL THEN variance
+                ELSE pg_catalog.round(pg_catalog.sqrt(pg_catalog.round(variance,
+                    (2 OPERATOR(pg_catalog.*) pg_catalog.scale(variance)) OPERATOR(pg_catalog.+) pg_catalog.length(pg_catalog.trunc(variance)::pg_catalog.text)
+                    OPERATOR(pg_catalog.+) 3)), pg_catalog.scale(variance)) END
 $$;
 COMMENT ON FUNCTION strata._deviation(numeric) IS 'The standard deviation of a variance, digit for digit what PostgreSQL computes.';
 
