@@ -65,6 +65,7 @@ AS $$
 DECLARE
     boundary timestamptz := place;
     before timestamptz;
+    oldest timestamptz := (SELECT min(l.lower) FROM strata._leaves(event_table.relation) l);
 BEGIN
     LOOP
         before := boundary;
@@ -75,13 +76,17 @@ BEGIN
         END IF;
         -- (what lies at or below retained_from is as good as any)
         EXIT WHEN boundary IS NOT DISTINCT FROM before OR boundary <= event_table.retained_from;
+        -- buckets that never begin where partitions do, or where those of another rollup do, would lead down for ever
+        IF oldest IS NULL OR boundary < oldest THEN
+            RETURN event_table.retained_from;
+        END IF;
     END LOOP;
     RETURN boundary;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._common_boundary(strata._event_tables, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION strata._common_boundary(strata._event_tables, timestamptz, boolean) IS
-'The latest place at or before the given one that cuts through no partition and, with_rollups, through no bucket.';
+'The latest place at or before the given one that cuts through no partition and, with_rollups, through no bucket; retained_from where there is none above the oldest partition.';
 
 CREATE FUNCTION strata._overridden_until(event_table strata._event_tables) RETURNS timestamptz
     LANGUAGE sql STABLE

@@ -17,7 +17,9 @@ DECLARE
 BEGIN
     IF source IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'ST004', MESSAGE = format('%s is not a rollup', rollup),
-            DETAIL = 'The catalog of pg_strata has no entry for it.', HINT = 'strata.rollups lists what there is.';
+            DETAIL = 'The catalog of pg_strata has no entry for it'
+                || CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN '.' ELSE ' in this transaction''s snapshot.' END,
+            HINT = 'strata.rollups lists what there is.';
     END IF;
     RETURN source;
 END

@@ -124,9 +124,10 @@ SELECT refused($$SELECT strata._write_batch('events', 1, 1, now(), now(), '{}', 
 SELECT refused($$SELECT * FROM strata._write_checkpoints('events', 1, '{s}', '{0}', '{1}', '{9}', '{1}', '{99}', ARRAY[now()], '{1}', '{false}')$$);
 SELECT refused($$SELECT strata._execute_as('postgres', 'SELECT 1')$$);
 SELECT refused($$SELECT strata._raise_sequence('events_batch_id_seq', 100)$$);
--- every privileged function takes a permit, or changes nothing
+-- every privileged function that everybody may call takes a permit, or changes nothing
 SELECT p.proname FROM pg_proc p
-WHERE p.pronamespace = 'strata'::regnamespace AND p.prosecdef AND p.prosrc NOT LIKE '%strata.\_authorized(%' AND p.provolatile = 'v' ORDER BY 1;
+WHERE p.pronamespace = 'strata'::regnamespace AND p.prosecdef AND p.prosrc NOT LIKE '%strata.\_authorized(%' AND p.provolatile = 'v'
+    AND has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1;
 SET ROLE rights_stranger;
 SELECT (SELECT count(*) FROM strata.event_tables) + (SELECT count(*) FROM strata.batches) + (SELECT count(*) FROM strata.rollups)
     + (SELECT count(*) FROM strata.shards) + (SELECT count(*) FROM strata.dead_letters) + (SELECT count(*) FROM strata.partitions) AS seen;
