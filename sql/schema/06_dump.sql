@@ -1,9 +1,9 @@
 -- pg_dump carries the catalog with the data. Rows of relations that are gone are left out: a dead OID restored as a
--- number could point at a stranger.
+-- number could point at a stranger. Conditions read tables alone: pg_dump refuses views (restrict_nonsystem_relation_kind).
 SELECT pg_extension_config_dump('strata._event_tables', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = relation)');
 SELECT pg_extension_config_dump('strata._event_tables_table_id_seq', '');
 SELECT pg_extension_config_dump('strata._columns', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
-SELECT pg_extension_config_dump('strata._ingest_grants', 'WHERE table_id IN (SELECT table_id FROM strata._ingested_tables JOIN pg_catalog.pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE oid = role)');
+SELECT pg_extension_config_dump('strata._ingest_grants', 'WHERE table_id IN (SELECT table_id FROM (SELECT table_id, relation FROM strata._event_tables UNION ALL SELECT table_id, relation FROM strata._target_tables) t JOIN pg_catalog.pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE oid = role)');
 SELECT pg_extension_config_dump('strata._batches', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
 SELECT pg_extension_config_dump('strata._batch_origins', 'WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_catalog.pg_class ON oid = relation)');
 SELECT pg_extension_config_dump('strata._batch_checksums', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');
