@@ -362,3 +362,14 @@ CREATE FUNCTION strata._prove_consistency(from_size bigint, to_size bigint) RETU
     AS 'MODULE_PATHNAME', 'prove_consistency_wrapper';
 REVOKE ALL ON FUNCTION strata._prove_consistency(bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION strata._prove_consistency(bigint, bigint) IS 'Consistency proof of RFC 9162, from the tiles of the log.';
+
+CREATE FUNCTION strata._entry_keys(entries bytea) RETURNS SETOF bigint
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100
+    AS 'MODULE_PATHNAME', 'entry_keys_wrapper';
+COMMENT ON FUNCTION strata._entry_keys(bytea) IS 'The hashes of keys in the entries of a chunk.';
+
+CREATE FUNCTION strata._key_hash(relation regclass, VARIADIC key "any") RETURNS bigint
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'strata_key_hash';
+COMMENT ON FUNCTION strata._key_hash(regclass, "any") IS
+'The hash that entries of an audited table have of a key: the values of the key''s columns in the order of their ids.';

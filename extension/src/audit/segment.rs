@@ -74,7 +74,7 @@ thread_local! {
 }
 
 // What only reads a variable of the backend, and runs for every row: without the guard of pgrx's bindings.
-unsafe extern "C" {
+unsafe extern "C-unwind" {
     fn GetUserId() -> pg_sys::Oid;
     fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
 }

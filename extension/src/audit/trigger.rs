@@ -59,9 +59,10 @@ pub unsafe extern "C-unwind" fn strata_audit_row(fcinfo: pg_sys::FunctionCallInf
             }
             _ => (Some(data.tg_trigslot), None, Operation::Delete),
         };
-        // (of rows of one statement it is the same: the row's own, or the one that its end carries)
-        let tuple = if event == pg_sys::TRIGGER_EVENT_UPDATE { data.tg_newtuple } else { data.tg_trigtuple };
-        let command = (*(*tuple).t_data).t_choice.t_heap.t_field3.t_cid;
+        let command = match event {
+            pg_sys::TRIGGER_EVENT_UPDATE => command_of((*data.tg_newtuple).t_data, true),
+            event => command_of((*data.tg_trigtuple).t_data, event == pg_sys::TRIGGER_EVENT_INSERT),
+        };
         with_target((*data.tg_relation).rd_id, |target, bench| {
             let added = new.map(|slot| target.leaf(slot, bench));
             let removed = old.map(|slot| target.leaf(slot, bench));
@@ -69,16 +70,35 @@ pub unsafe extern "C-unwind" fn strata_audit_row(fcinfo: pg_sys::FunctionCallInf
             if added == removed {
                 return;
             }
-            segment::with_segment(target, operation, command, |segment| {
-                if let Some((leaf, key)) = added {
-                    segment.added.push(chunk::entry(&leaf, key));
-                }
-                if let (Some((leaf, key)), Some(slot)) = (removed, old) {
+            // another key is another row: one went and one came
+            let moved = added.zip(removed).is_some_and(|((_, new), (_, old))| new != old);
+            let [gone, come] = if moved { [Operation::Delete, Operation::Insert] } else { [operation; 2] };
+            if let (Some((leaf, key)), Some(slot)) = (removed, old) {
+                segment::with_segment(target, gone, command, |segment| {
                     take_away(segment, target, chunk::entry(&leaf, key), slot);
-                }
-            });
+                });
+            }
+            if let Some((leaf, key)) = added {
+                segment::with_segment(target, come, command, |segment| {
+                    segment.added.push(chunk::entry(&leaf, key));
+                });
+            }
         });
         pg_sys::Datum::from(0)
+    }
+}
+
+/// The command that has brought a row version, or ended it: the same for all rows of a statement, whatever commands
+/// triggers of others run in between.
+unsafe fn command_of(row: pg_sys::HeapTupleHeader, brought: bool) -> pg_sys::CommandId {
+    unsafe {
+        if u32::from((*row).t_infomask) & pg_sys::HEAP_COMBOCID == 0 {
+            (*row).t_choice.t_heap.t_field3.t_cid
+        } else if brought {
+            pg_sys::HeapTupleHeaderGetCmin(row)
+        } else {
+            pg_sys::HeapTupleHeaderGetCmax(row)
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use strata_core::merkle::Hash;
 use crate::catalog;
 use crate::errors::raise;
 use kind::Attribute;
+use kind::Kind;
 pub use kind::deform;
 
 /// Makes leaves of the rows of one relation.
@@ -72,6 +73,30 @@ impl Encoder {
     /// Where the columns of the key stand in a tuple.
     pub fn key_places(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().zip(&self.in_key).filter(|(_, in_key)| **in_key).map(|(column, _)| column.place)
+    }
+
+    /// The hash of a key from the values of its columns, in the order of their ids; `None` if they are not of its types.
+    pub unsafe fn key(&self, values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Option<u64> {
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .zip(&self.in_key)
+            .filter(|(_, in_key)| **in_key)
+            .map(|(column, _)| column)
+            .collect();
+        if columns.len() != values.len() {
+            return None;
+        }
+        let mut key = Key::default();
+        for (column, (type_oid, value)) in columns.into_iter().zip(values) {
+            if unsafe { Kind::of(*type_oid, &mut Vec::new()) }?.tag != column.kind.tag {
+                return None;
+            }
+            let mut bytes = Vec::new();
+            unsafe { column.kind.encode(*value, &mut bytes) };
+            key.take(self.key_is_integer, column.id, &bytes);
+        }
+        Some(key.finish())
     }
 
     /// The leaf of a row and the hash of its key.

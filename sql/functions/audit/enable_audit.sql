@@ -51,6 +51,7 @@ BEGIN
         FROM strata._logged_columns(audited) l WHERE c.audit_id = audited.audit_id AND c.attribute_id = l.attribute_id;
     END IF;
     PERFORM strata._create_audit_triggers(relation);
+    PERFORM strata._create_as_of_function(relation);
     PERFORM strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END,
         jsonb_build_object('relation', relation::text, 'excluded', exclude, 'columns',
             (SELECT jsonb_object_agg(l.attribute_id, jsonb_build_array(l.column_name, l.type_text)) FROM strata._logged_columns(audited) l))::text);

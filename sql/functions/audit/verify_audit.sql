@@ -151,7 +151,6 @@ AS $$
     -- (a partition made since has none, which is for health to say)
     WHERE g.tgenabled <> 'A' OR (g.tgname IS NULL AND p.relid = audited.relation)
 $$;
-REVOKE ALL ON FUNCTION strata._verify_triggers(strata._audited_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._verify_triggers(strata._audited_tables) IS 'Triggers of an audited table that are gone or would not fire for everybody.';
 
 CREATE FUNCTION strata._verify_schema(audited strata._audited_tables, OUT column_name name, OUT detail text) RETURNS SETOF record

@@ -213,6 +213,30 @@ CROSS JOIN LATERAL (SELECT count(*) AS recent FROM strata._dead_letters d WHERE 
                     AND d.created_at > (now() - '1 day'::interval)) d;
 COMMENT ON VIEW strata._health_flow IS 'Checks of rollups and ingestion.';
 
+CREATE VIEW strata._health_audit AS
+SELECT 'audit_triggers' AS check_name, a.relation::text AS object, CASE WHEN g.faults > 0 THEN 'critical' WHEN n.lacking > 0 THEN 'warn' ELSE 'ok' END AS status,
+       (g.faults + n.lacking)::text AS value, '0' AS threshold,
+       format('SELECT strata.enable_audit(%L, exclude => %L);', a.relation::text, v.excluded) AS hint
+FROM strata._audited_tables a
+JOIN strata.audited_tables v ON v.relation = a.relation
+CROSS JOIN LATERAL (SELECT count(*) AS faults FROM strata._verify_triggers(a)) g
+-- partitions made since, whose rows a TRUNCATE of them alone would take away unseen
+CROSS JOIN LATERAL (
+    SELECT count(*) AS lacking FROM strata._tree(a.relation) p (relid)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.relid AND t.tgfoid = 'strata._audit_truncate()'::regprocedure)
+) n
+WHERE a.disabled_at IS NULL
+UNION ALL
+SELECT 'audit_seal', l.origin, CASE WHEN u.oldest < (now() - '1 day'::interval) THEN 'critical' WHEN u.oldest < (now() - '1 hour'::interval) THEN 'warn' ELSE 'ok' END,
+       format('%s unsealed chunks, the oldest of %s', u.unsealed, coalesce(u.oldest::text, 'never')), '1 hour', 'SELECT strata.seal_audit();'
+FROM strata._audit_log l
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unsealed, min(c.changed_at) AS oldest FROM strata._audit_chunks c
+    WHERE c.chunk_id > l.horizon AND NOT EXISTS (SELECT FROM strata._audit_entries e WHERE e.chunk_id = c.chunk_id)
+) u
+WHERE pg_has_role('strata_auditor', 'MEMBER');
+COMMENT ON VIEW strata._health_audit IS 'Checks of audited tables and of the audit log.';
+
 CREATE VIEW strata.health AS
 SELECT c.check_name, c.object, c.status, c.value, c.threshold, CASE WHEN c.status <> 'ok' THEN c.hint END AS hint
 FROM (
@@ -220,6 +244,7 @@ FROM (
     UNION ALL SELECT * FROM strata._health_catalog
     UNION ALL SELECT * FROM strata._health_retention
     UNION ALL SELECT * FROM strata._health_flow
+    UNION ALL SELECT * FROM strata._health_audit
 ) c;
-COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, rollup_storage, rollup_retention, dead_letters.';
+COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, rollup_storage, rollup_retention, dead_letters. Audit: audit_triggers, audit_seal (for members of strata_auditor).';
 GRANT SELECT ON strata.health TO PUBLIC;

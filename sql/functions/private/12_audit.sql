@@ -167,6 +167,7 @@ BEGIN
         VALUES (audited.audit_id, logged.attribute_id, logged.column_name, logged.type_oid)
         ON CONFLICT ON CONSTRAINT _audit_columns_pkey DO UPDATE SET history_column = EXCLUDED.history_column;
     END LOOP;
+    PERFORM strata._create_as_of_function(audited.relation) WHERE audited.disabled_at IS NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._sync_history(int) FROM PUBLIC;
@@ -202,6 +203,9 @@ BEGIN
     PERFORM FROM strata._audited_tables a WHERE a.audit_id = audited.audit_id AND a.disabled_at IS NULL FOR UPDATE;
     IF FOUND THEN
         PERFORM strata._audit_event(audited.audit_id, audited.table_uuid, 'dropped', audited.relation_name);
+        PERFORM strata._execute_as(p.proowner::regrole, format('DROP FUNCTION %s', p.oid::regprocedure))
+        FROM pg_description d JOIN pg_proc p ON p.oid = d.objoid
+        WHERE d.classoid = 'pg_proc'::regclass AND d.description = strata._as_of_comment(audited);
         UPDATE strata._audited_tables a SET disabled_at = now() WHERE a.audit_id = audited.audit_id;
     END IF;
 END

@@ -1,0 +1,48 @@
+-- Promise: every version a row has had since it is audited, in order, with who ended it and what became different.
+CREATE FUNCTION strata.row_history(
+    relation regclass, key text,
+    OUT version jsonb, OUT operation text, OUT changed_at timestamptz, OUT changed jsonb, OUT chunk_id bigint, OUT xid xid8,
+    OUT session_role text, OUT role text, OUT application text, OUT context jsonb
+) RETURNS SETOF record
+    LANGUAGE sql VOLATILE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT strata._flush_audit();
+    SELECT h.* FROM strata._row_history(strata._authorize(strata._check_history_reader(relation), 'SELECT'), key) h;
+$$;
+COMMENT ON FUNCTION strata.row_history(regclass, text) IS
+'The versions of a row, oldest first, the last of them the row as it is, if it is. operation (update, delete, truncate), changed_at, xid and who belong to the change that ended the version, and are NULL for the row as it is; changed has the columns that the next version has otherwise, with their values there. key is the text of a key of one column, or a jsonb object of all of them. Takes SELECT on the table. Errors: ST012 if it is not audited, 22023 for what is no key of it, 42501 also where row security applies to the reader.';
+
+CREATE FUNCTION strata._row_history(
+    relation regclass, key text,
+    OUT version jsonb, OUT operation text, OUT changed_at timestamptz, OUT changed jsonb, OUT chunk_id bigint, OUT xid xid8,
+    OUT session_role text, OUT role text, OUT application text, OUT context jsonb
+) RETURNS SETOF record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    audited strata._audited_tables;
+BEGIN
+    PERFORM strata._authorized(relation, 'SELECT');
+    audited := strata._audited_table(relation);
+    RETURN QUERY EXECUTE format($query$
+        WITH versions AS (
+            SELECT to_jsonb(h) - '{strata_chunk,strata_changed_at,strata_xid,strata_operation}'::text[] AS version, h.strata_chunk, h.strata_changed_at, h.strata_xid, h.strata_operation
+            FROM %1$s h WHERE %2$s
+            UNION ALL
+            SELECT to_jsonb(t) - %4$L::text[], NULL, NULL, NULL, NULL FROM %3$s t WHERE %5$s
+        ), ordered AS (
+            SELECT v.*, lead(v.version) OVER (ORDER BY v.strata_chunk NULLS LAST) AS next FROM versions v
+        )
+        SELECT o.version, CASE o.strata_operation WHEN 'U' THEN 'update' WHEN 'D' THEN 'delete' WHEN 'T' THEN 'truncate' END, o.strata_changed_at,
+               CASE WHEN o.strata_operation = 'U' THEN (SELECT jsonb_object_agg(n.key, n.value) FROM jsonb_each(o.next) n WHERE n.value IS DISTINCT FROM o.version -> n.key) END,
+               o.strata_chunk, o.strata_xid, c.session_role, c.role, c.application, c.context::jsonb
+        FROM ordered o LEFT JOIN strata._audit_chunks c ON c.chunk_id = o.strata_chunk ORDER BY o.strata_chunk NULLS LAST$query$,
+        audited.history, strata._key_condition(relation, key, 'h'), relation,
+        ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+              AND a.attnum NOT IN (SELECT l.attnum FROM strata._logged_columns(audited) l)),
+        strata._key_condition(relation, key, 't'));
+END
+$$;
+COMMENT ON FUNCTION strata._row_history(regclass, text) IS 'The reading half of row_history.';

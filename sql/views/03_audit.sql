@@ -1,0 +1,21 @@
+-- The audit log as people read it.
+CREATE VIEW strata.audited_tables AS
+SELECT a.relation, a.history, a.enabled_at,
+       ARRAY(SELECT i.attribute_name FROM strata._attribute_ids i WHERE i.relation = a.relation AND i.attribute_id = ANY (a.excluded) ORDER BY i.attribute_id) AS excluded,
+       a.table_uuid
+FROM strata._audited_tables a
+JOIN pg_class c ON c.oid = a.relation
+WHERE a.disabled_at IS NULL AND (has_table_privilege(a.relation, 'SELECT') OR pg_has_role('strata_auditor', 'MEMBER'));
+COMMENT ON VIEW strata.audited_tables IS 'Audited tables: the history that takes old versions, since when, columns that are in neither log nor history, and the UUID that stands for the table in hashes.';
+
+CREATE VIEW strata.audit_log AS
+SELECT c.chunk_id, e.log_index, a.relation, a.relation_name, c.operation, c.added_count AS added, c.removed_count AS removed, c.changed_at, c.xid, c.system_identifier,
+       c.session_role, c.role, c.application, c.client, c.context::jsonb AS context, c.detail
+FROM strata._audit_chunks c
+JOIN strata._audited_tables a ON a.audit_id = c.audit_id
+LEFT JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id
+WHERE pg_has_role('strata_auditor', 'MEMBER')
+   OR EXISTS (SELECT FROM pg_class r WHERE r.oid = a.relation AND has_table_privilege(r.oid, 'SELECT'));
+COMMENT ON VIEW strata.audit_log IS 'What was done to audited tables: one row per statement and table of at most 65,536 rows; log_index is its place in the sealed log, NULL until strata.seal_audit(); xid means something together with system_identifier, which another cluster has otherwise; context is what the application said of itself.';
+
+GRANT SELECT ON strata.audited_tables, strata.audit_log TO PUBLIC;
