@@ -12,7 +12,7 @@ use super::bare;
 
 /// Rollups a backend remembers, and statements of one: more than a workload has in turn.
 const ENTRIES_MAX: usize = 64;
-const PLANS_MAX: usize = 256;
+const PLANS_MAX: usize = 64;
 
 /// Partitions in ascending order: bounds on the time axis, lower inclusive.
 pub type Bounds = Vec<(i64, i64)>;

@@ -64,6 +64,9 @@ impl Reading<'_> {
             if let Reach::Buckets(buckets, exact) = *reach
                 && shown(buckets)
             {
+                // A partition of rows goes only with a lock on its table that waits for this one: none that the
+                // snapshot has pending rows of may go before a later look under the same snapshot.
+                bare::LockRelationOid(self.entry.source, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
                 self.run(cache::Statement { asked: self.asked, buckets, exact: Some(exact) });
             }
         }

@@ -100,7 +100,7 @@ SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity', '{[1
 RESET enable_seqscan;
 SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity', '{}', 'infinity', '-infinity', false, 'infinity', '-infinity', '-infinity') q (bucket, k, n) WHERE q.k = 42$$);
 SELECT * FROM nodes($$SELECT array_agg(q) FROM big_by_k_reader('-infinity') q (bucket, k, n) WHERE q.k = 42$$);
--- what stays locked: storage as a whole, by the fast path; no partition, whether rows are pending or not
+-- what stays locked: storage as a whole, and the table where rows are pending, by the fast path; no partition
 BEGIN;
 SELECT count(*) FROM strata.rollup_lookup(NULL::big_by_k, '{"k": 42}');
 SELECT c.relname, l.mode, l.fastpath FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relname ~ '^(big|_)' ORDER BY 1;
