@@ -65,8 +65,10 @@ SELECT pg_temp.expect('every event table', (SELECT array_agg(time_type ORDER BY 
     = '{date,timestamptz,timestamptz,timestamptz,uuid,timestamptz,timestamp}'::text[]::regtype[]);
 SELECT pg_temp.expect('sub-partitions', (SELECT subpartition_by = 'id' AND subpartitions = 3 FROM strata.event_tables WHERE relation = 'work.ids'::regclass));
 SELECT pg_temp.expect('every batch verified', (SELECT count(*) = 0 FROM strata.verify_batches('work.events')));
-SELECT pg_temp.expect('checksums and checkpoints', (SELECT count(*) = 1 FROM strata._batch_checksums) AND (SELECT count(*) = 1 FROM strata.shards));
-SELECT pg_temp.expect('the grant to the sidecar', (SELECT count(*) = 1 FROM strata._ingest_grants WHERE role = 'work_sidecar'::regrole));
+SELECT pg_temp.expect('checksums and checkpoints', (SELECT count(*) = 1 FROM strata._batch_checksums) AND (SELECT count(*) = 2 FROM strata.shards));
+SELECT pg_temp.expect('the grants to the sidecar', (SELECT count(*) = 2 FROM strata._ingest_grants WHERE role = 'work_sidecar'::regrole));
+SELECT pg_temp.expect('the target of changes with its key', (SELECT key = '{region,id}' FROM strata.target_tables WHERE relation = 'work.profiles'::regclass));
+SELECT pg_temp.expect('how far its source was read', (SELECT sequence_number = '7' AND rows = 2 FROM strata.shards WHERE relation = 'work.profiles'::regclass));
 SELECT pg_temp.expect('merged batches', (SELECT sum(batches) = 3 FROM strata.merged_batches WHERE relation = 'work.pruned'::regclass));
 SELECT pg_temp.expect('announcements', (SELECT count(*) = 2 FROM strata._detached_partitions
     WHERE table_id IN (SELECT table_id FROM strata._event_tables JOIN pg_class ON oid = relation) AND EXISTS (SELECT FROM pg_class WHERE oid = partition)));

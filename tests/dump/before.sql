@@ -28,6 +28,12 @@ DELETE FROM work.events WHERE k = 4;
 INSERT INTO work.events (ts, k, v, batch_id) SELECT now(), 6, 100, last_value + 20 FROM work.events_batch_id_seq;
 SELECT claimed FROM strata._claim_shard('work.events', 'arn:s', 'shard-0', 'one', 60000, 'TRIM_HORIZON');
 SELECT strata.grant_ingest('work.events', 'work_sidecar');
+-- a target of changes, and how far its source was read
+CREATE TABLE work.profiles (region text, id int, name text, PRIMARY KEY (region, id));
+SELECT strata.create_target_table('work.profiles');
+SELECT strata.grant_ingest('work.profiles', 'work_sidecar');
+SELECT claimed FROM strata._claim_shard('work.profiles', 'arn:s', 'shard-0', 'one', 60000, 'TRIM_HORIZON');
+SELECT * FROM strata._advance_checkpoints('work.profiles', 0, '{arn:s}', '{shard-0}', '{1}', '{NULL}', '{5}', '{7}', '{now}', '{2}', '{false}');
 
 -- every type of time column, sub-partitions, strange names
 CREATE FUNCTION work.id_at(ts timestamptz, n int) RETURNS uuid LANGUAGE sql
