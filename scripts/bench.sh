@@ -6,4 +6,5 @@ cd "$ROOT"
 build_programs
 bench/ingest/run.sh
 bench/ingest/dedupe.sh
+bench/ingest/shapes.sh
 bench/insert/run.sh

@@ -10,6 +10,8 @@ for round in $(seq "${ROUNDS:-10}"); do
     title "killed at random, round $round"
     cargo test --release --locked --test exactly_once || failed=1
 done
+title "every event once and in order, 200 rounds"
+STRATA_CHAOS_ROUNDS=${CHAOS_ROUNDS:-200} cargo test --release --locked --test chaos -- --nocapture || failed=1
 for seed in $(seq 50); do
     title "rollups under random operations, seed $seed"
     tests/random/run.sh --seed "$seed" --operations 2000 || failed=1

@@ -89,6 +89,8 @@ impl Files {
             arn: name.to_owned(),
             label: name.to_owned(),
             open_shards: i32::try_from(shards).unwrap_or(i32::MAX),
+            // (nothing of a file goes by time)
+            retention_hours: 0,
             ignores_keys: false,
         })
     }

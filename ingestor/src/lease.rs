@@ -2,7 +2,7 @@
 //! last answer, shared by the reader, the writer and the renewal. Never: I/O.
 
 use crate::stream::compare_sequence;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::watch;
 
 /// What the database holds of a shard.
@@ -10,6 +10,8 @@ use tokio::sync::watch;
 pub struct Checkpoint {
     /// Last record stored.
     pub sequence_number: Option<String>,
+    /// Up to when nothing is missing, microseconds since 2000-01-01 UTC.
+    pub complete_until: Option<i64>,
     /// The shard was read to its end.
     pub ended: bool,
     /// Where reading begins while nothing is stored: `TRIM_HORIZON` or `AT:` and a time.
@@ -38,6 +40,7 @@ pub struct Lease {
     pub shard: String,
     epoch: AtomicI64,
     hold: watch::Sender<Hold>,
+    at_tip: AtomicBool,
     committed: watch::Sender<Checkpoint>,
 }
 
@@ -50,6 +53,7 @@ impl Lease {
             shard: shard.to_owned(),
             epoch: AtomicI64::new(epoch),
             hold: watch::Sender::new(Hold::Kept),
+            at_tip: AtomicBool::new(false),
             committed: watch::Sender::new(checkpoint),
         }
     }
@@ -62,6 +66,18 @@ impl Lease {
     /// The fencing epoch.
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether the tip of the shard was seen with all before it committed.
+    pub fn is_at_tip(&self) -> bool {
+        self.at_tip.load(Ordering::Acquire)
+    }
+
+    /// The tip was seen, or records came since; `last` is the last one handed on.
+    pub fn see_tip(&self, tip: bool, last: Option<&str>) {
+        let settled =
+            last.is_none_or(|last| self.committed.borrow().sequence_number.as_deref() == Some(last));
+        self.at_tip.store(tip && settled, Ordering::Release);
     }
 
     /// The lease was granted anew to this process, with nothing changed in between.

@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::exposition::{Counters, Durations, Exposition};
 use crate::process::Process;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -44,6 +44,8 @@ pub struct Metrics {
     dead_by: Counters,
     retries_by: Counters,
     tables_stopped: AtomicU64,
+    /// Tables whose batches fail again and again.
+    blocked: Mutex<HashSet<String>>,
     queues: Mutex<Vec<Queue>>,
     /// Bytes of files read, and of all.
     files: Mutex<Option<FileProgress>>,
@@ -75,6 +77,8 @@ pub enum Readiness {
     Ready,
     /// The database does not answer.
     Away,
+    /// It answers, and takes no rows.
+    Blocked,
     /// It was asked to end.
     Stopping,
 }
@@ -86,6 +90,7 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Away => "the database does not answer",
+            Self::Blocked => "the database takes no rows",
             Self::Stopping => "stopping",
         }
     }
@@ -224,6 +229,16 @@ impl Metrics {
         self.database.store(answers, Relaxed);
     }
 
+    /// Batches of a table are or are not written.
+    pub fn writing(&self, table: &str, works: bool) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        if works {
+            blocked.remove(table);
+        } else {
+            blocked.insert(table.to_owned());
+        }
+    }
+
     /// Whether the process does its work.
     pub fn readiness(&self) -> Readiness {
         if self.stopping.load(Relaxed) {
@@ -231,7 +246,8 @@ impl Metrics {
         } else if !self.started.load(Relaxed) {
             Readiness::Starting
         } else if self.database.load(Relaxed) {
-            Readiness::Ready
+            let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            if blocked.is_empty() { Readiness::Ready } else { Readiness::Blocked }
         } else {
             Readiness::Away
         }
@@ -285,7 +301,12 @@ impl Metrics {
     fn expose_gauges(&self, text: &mut Exposition) {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let fill = |queue: &Queue| Some((vec![queue.table.clone(), queue.name.to_owned()], (queue.fill)()?));
-        let fills = queues.iter().filter_map(fill).collect();
+        // Of the same queue of several writers the fullest counts.
+        let mut fullest: BTreeMap<Vec<String>, f64> = BTreeMap::new();
+        for (labels, fill) in queues.iter().filter_map(fill) {
+            fullest.entry(labels).and_modify(|most| *most = most.max(fill)).or_insert(fill);
+        }
+        let fills = fullest.into_iter().collect();
         let help =
             "How full a queue is, from 0 to 1; a full one means that what comes after it is the bottleneck.";
         text.gauges("strata_queue_fill_ratio", help, &["relation", "queue"], fills);

@@ -71,6 +71,11 @@ impl Sources {
         self.kinesis.as_deref().map(|kinesis| kinesis as &dyn Source).ok_or_else(missing)
     }
 
+    /// Kinesis, for what no other source has.
+    pub fn kinesis(&self) -> Result<&Kinesis> {
+        self.kinesis.as_deref().ok_or_else(|| Error::usage("a consumer is for streams of Kinesis alone"))
+    }
+
     /// Whether every feed ends by itself.
     pub fn all_end(&self) -> bool {
         self.kinesis.is_none()

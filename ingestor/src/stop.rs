@@ -73,6 +73,8 @@ pub struct Backoff {
 
 /// The first delay, before jitter.
 const BACKOFF_FIRST_MS: u64 = 100;
+/// How long a throttled call counts.
+const THROTTLED_MS: u64 = 1_000;
 /// The longest.
 const BACKOFF_LAST_MS: u64 = 10_000;
 
@@ -82,6 +84,11 @@ impl Backoff {
         let whole = BACKOFF_FIRST_MS.saturating_mul(1 << self.attempts.min(16)).min(BACKOFF_LAST_MS);
         self.attempts += 1;
         Duration::from_millis(fastrand::u64(whole / 2..=whole))
+    }
+
+    /// The next delay after being told to be slower: what was too much counts for a second.
+    pub fn next_slower(&mut self) -> Duration {
+        self.next().max(Duration::from_millis(fastrand::u64(THROTTLED_MS / 2..=THROTTLED_MS)))
     }
 
     /// Attempts so far.

@@ -38,6 +38,8 @@ pub struct Stream {
     pub label: String,
     /// Open shards.
     pub open_shards: i32,
+    /// How long records are kept, in hours.
+    pub retention_hours: i32,
     /// Records may be put into any shard, whatever their key.
     pub ignores_keys: bool,
 }

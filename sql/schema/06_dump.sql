@@ -18,5 +18,6 @@ SELECT pg_extension_config_dump('strata._reversions_reversion_id_seq', '');
 SELECT pg_extension_config_dump('strata._reversion_origins', '');
 SELECT pg_extension_config_dump('strata._leases', '');
 SELECT pg_extension_config_dump('strata._checkpoints', '');
+SELECT pg_extension_config_dump('strata._gaps', '');
 SELECT pg_extension_config_dump('strata._dead_letters', '');
 SELECT pg_extension_config_dump('strata._dead_letters_dead_letter_id_seq', '');

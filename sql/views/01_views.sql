@@ -114,6 +114,15 @@ JOIN pg_class c ON c.oid = t.relation
 WHERE has_table_privilege(t.relation, 'SELECT') OR strata._may(t.relation, 'INGEST');
 COMMENT ON VIEW strata.merged_batches IS 'What is left of batches that came in through the column default and that every rollup has folded: one row per hour of their creation, lowest and highest id, and how many.';
 
+CREATE VIEW strata.ingest_gaps AS
+SELECT r.relation, g.stream, g.shard, g.after_sequence, g.lower_time, g.upper_time, g.recorded_at
+FROM strata._gaps g
+JOIN strata._ingested_tables r ON r.table_id = g.table_id
+JOIN pg_class c ON c.oid = r.relation
+WHERE has_table_privilege(r.relation, 'SELECT') OR strata._may(r.relation, 'INGEST');
+COMMENT ON VIEW strata.ingest_gaps IS 'Where records of a stream may be missing: the sidecar found a checkpoint older than the stream keeps records and was told to go on (kinesis.on_gap = "skip"). after_sequence: the last record stored; lower_time and upper_time: when the records that may be missing arrived.';
+GRANT SELECT ON strata.ingest_gaps TO PUBLIC;
+
 CREATE VIEW strata.reversions AS
 SELECT r.reversion_id, t.relation, r.arrived, r.batches, r.row_count AS rows, r.dead_letters, r.role, r.reverted_at
 FROM strata._reversions r

@@ -126,6 +126,8 @@ pub struct Kinesis {
     pub fetches: usize,
     /// How often shards are listed.
     pub list_interval_ms: u64,
+    /// What to do about a checkpoint older than the stream keeps records.
+    pub on_gap: OnGap,
 }
 
 /// Leases on shards.
@@ -146,6 +148,8 @@ pub struct Batch {
     pub rows: usize,
     /// Payloads and encoded rows together.
     pub bytes: usize,
+    /// Transactions side by side for one table.
+    pub writers: usize,
     /// Waiting for company.
     pub linger_ms: u64,
     /// Largest record taken.
@@ -238,6 +242,8 @@ pub struct Feed {
     pub stream: String,
     /// Event table.
     pub relation: String,
+    /// Consumer with enhanced fan-out.
+    pub consumer: String,
     /// Where a stream not read before begins.
     pub start: String,
     /// Unit of numbers in time columns.
@@ -296,6 +302,16 @@ pub enum Missing {
     Keep,
 }
 
+/// What to do where records may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnGap {
+    /// Stop the table.
+    Stop,
+    /// Go on with the oldest record there is, and write the gap down.
+    Skip,
+}
+
 /// Where a stream not read before begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -340,6 +356,7 @@ impl Config {
             ("lease.balance_interval_ms", self.lease.balance_interval_ms),
             ("batch.rows", self.batch.rows as u64),
             ("batch.bytes", self.batch.bytes as u64),
+            ("batch.writers", self.batch.writers as u64),
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
             ("batch.decompressed_bytes_max", self.batch.decompressed_bytes_max as u64),
             ("batch.record_events_max", u64::from(self.batch.record_events_max)),

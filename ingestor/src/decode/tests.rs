@@ -55,6 +55,7 @@ pub(crate) fn feed(columns: &[(&str, &str)]) -> Feed {
     Feed {
         stream: "s".to_owned(),
         relation: "t".to_owned(),
+        consumer: String::new(),
         start: "TRIM_HORIZON".to_owned(),
         epoch_unit: EpochUnit::Ms,
         compression: compression::Setting::Auto,

@@ -15,6 +15,7 @@ fn known(shards: &[(&str, bool)]) -> HashMap<String, KnownShard> {
                     ended: *ended,
                     worker: None,
                     initial_position: TRIM_HORIZON.to_owned(),
+                    epoch: 1,
                 },
             )
         })

@@ -85,7 +85,8 @@ impl Context {
     /// Waits for the next attempt; `false` when asked to stop meanwhile.
     pub(crate) async fn wait(&self, stop: &Stop, backoff: &mut Backoff, what: &str, error: &Error) -> bool {
         self.metrics.retry(error);
-        let delay = backoff.next();
+        let throttled = error.retry_kind() == "kinesis_throttled";
+        let delay = if throttled { backoff.next_slower() } else { backoff.next() };
         if backoff.attempts() > 2 {
             tracing::warn!(error = %error, attempt = backoff.attempts(), "{what} failed, trying again");
         } else {

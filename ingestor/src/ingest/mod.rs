@@ -27,10 +27,11 @@ use crate::replay::Replay;
 use crate::source::Sources;
 use crate::stop::{Stop, Stopper};
 use link::Link;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use table::Table;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 /// What a run is to do besides carrying.
@@ -56,7 +57,8 @@ pub(crate) struct Context {
     leases: renewal::Leases,
     /// Held while leases are renewed or claimed anew, so that a renewal never sees an epoch that is being replaced.
     epochs: Mutex<()>,
-    fetches: Semaphore,
+    /// When each shard may be polled next, whichever tables it feeds: the bound is the shard's.
+    polls: std::sync::Mutex<HashMap<(String, String), tokio::time::Instant>>,
     /// When the next record may be read, where there is a bound on their rate.
     paced_until: Mutex<tokio::time::Instant>,
     metrics: Arc<Metrics>,
@@ -90,7 +92,7 @@ pub async fn ingest(
         database: setup.database,
         leases: renewal::Leases::default(),
         epochs: Mutex::new(()),
-        fetches: Semaphore::new(config.kinesis.fetches),
+        polls: std::sync::Mutex::default(),
         paced_until: Mutex::new(tokio::time::Instant::now()),
         metrics: Arc::clone(&metrics),
         stop: stop.clone(),

@@ -2,17 +2,18 @@
 //! Never: transactions, other shards.
 
 use super::Context;
+use super::table::Lane;
 use crate::batch::Chunk;
 use crate::decode::Decoder;
 use crate::error::{Kind, Result};
+use crate::kinesis::Subscription;
 use crate::lease::{Hold, Lease};
 use crate::metrics::ShardName;
 use crate::source::PageBounds;
 use crate::stop::{Backoff, Stop};
 use crate::stream::{Page, Position, Stream, compare_sequence};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Why a reader ended.
@@ -47,8 +48,10 @@ pub struct Reader {
     pub lease: Arc<Lease>,
     /// Decoder of the feed.
     pub decoder: Decoder,
+    /// The consumer whose subscriptions are read, where records are not polled.
+    pub consumer: Option<Arc<str>>,
     /// Where chunks go.
-    pub chunks: mpsc::Sender<Chunk>,
+    pub lane: Lane,
     /// Where reading begins, and goes on.
     pub position: Position,
     /// The last record that was handed on.
@@ -98,10 +101,12 @@ impl Reader {
     async fn read(&mut self) -> Result<Why> {
         let (context, stop, lease) = (Arc::clone(&self.context), self.stop.clone(), Arc::clone(&self.lease));
         let settings = &context.config.kinesis;
-        let paced = context.sources.of(&self.stream.name)?.is_paced();
+        let paced = context.sources.of(&self.stream.name)?.is_paced() && self.consumer.is_none();
+        let room = Arc::clone(&self.lane.room);
         let mut backoff = Backoff::default();
-        let mut iterator: Option<String> = None;
+        let mut place = Place::default();
         let mut record_bytes: u64 = 0;
+        let mut idle: u32 = 0;
         let mut next = Instant::now();
         loop {
             tokio::select! {
@@ -110,11 +115,21 @@ impl Reader {
                 hold = lease.called_in() => return Ok(if hold == Hold::Lost { Why::Lost } else { Why::Yielded }),
                 () = tokio::time::sleep_until(next) => {}
             }
-            // Held from the call until the page is handed on: bounds the pages in memory.
-            let permit = tokio::select! {
-                () = stop.stopped() => return Ok(Why::Stopped),
-                permit = context.fetches.acquire() => permit,
-            };
+            // Held from the call until the page is handed on: bounds the pages in memory. A subscription waits long
+            // for a page, and holds it from then on.
+            let mut permit = None;
+            if self.consumer.is_none() {
+                permit = tokio::select! {
+                    () = stop.stopped() => return Ok(Why::Stopped),
+                    permit = room.acquire() => Some(permit),
+                };
+            }
+            if paced {
+                tokio::select! {
+                    () = stop.stopped() => return Ok(Why::Stopped),
+                    () = tokio::time::sleep_until(self.turn(settings.poll_interval_ms)) => {}
+                }
+            }
             let started = Instant::now();
             let limit = match settings.page_bytes.checked_div(record_bytes) {
                 Some(limit) => limit.clamp(LIMIT_MIN, u64::from(settings.page_records)),
@@ -123,15 +138,20 @@ impl Reader {
             let limit = u32::try_from(limit).unwrap_or(FIRST_LIMIT);
             let fetched = tokio::select! {
                 () = stop.stopped() => return Ok(Why::Stopped),
-                fetched = self.fetch(&mut iterator, limit) => fetched,
+                _ = lease.called_in() => continue,
+                fetched = self.fetch(&mut place, limit) => fetched,
             };
+            if permit.is_none() {
+                permit = tokio::select! {
+                    () = stop.stopped() => return Ok(Why::Stopped),
+                    permit = room.acquire() => Some(permit),
+                };
+            }
             let page = match fetched {
                 Ok(page) => page,
                 Err(error) if matches!(error.kind, Kind::Retry | Kind::Iterator) => {
                     drop(permit);
-                    if error.kind == Kind::Iterator {
-                        iterator = None;
-                    }
+                    place.failed(error.kind);
                     if !context.wait(&stop, &mut backoff, "reading a shard", &error).await {
                         return Ok(Why::Stopped);
                     }
@@ -145,7 +165,7 @@ impl Reader {
             };
             backoff.reset();
             let behind_ms = page.behind_ms;
-            iterator.clone_from(&page.next);
+            place.iterator.clone_from(&page.next);
             let count = page.records.len() as u64;
             let bytes: u64 = page.records.iter().map(|r| r.data.len() as u64).sum();
             let ended = page.next.is_none() || self.is_replayed(&page);
@@ -158,14 +178,17 @@ impl Reader {
             if ended {
                 return Ok(Why::Ended);
             }
-            if count == 0 && behind_ms == 0 && context.options.until_caught_up {
+            let at_tip = count == 0 && behind_ms == 0;
+            lease.see_tip(at_tip, self.handed_on.as_deref());
+            if at_tip && context.options.until_caught_up {
                 return Ok(Why::CaughtUp);
             }
             if let Some(mean) = bytes.checked_div(count) {
                 record_bytes =
                     if record_bytes == 0 { mean.max(1) } else { (record_bytes * 3 + mean).div_ceil(4) };
             }
-            let rest = if paced { pause(settings, count, bytes, behind_ms) } else { Duration::ZERO };
+            idle = if at_tip { idle + 1 } else { 0 };
+            let rest = if paced { pause(settings, idle, bytes) } else { Duration::ZERO };
             next = (started + rest).max(self.paced(count).await);
         }
     }
@@ -174,15 +197,32 @@ impl Reader {
         (self.lease.relation.clone(), self.stream.name.clone(), self.lease.shard.clone())
     }
 
-    async fn fetch(&self, iterator: &mut Option<String>, limit: u32) -> Result<Page> {
-        let source = self.context.sources.of(&self.stream.name)?;
-        let shard = self.lease.shard.as_str();
-        let bounds = PageBounds { records: limit, bytes: self.context.config.kinesis.page_bytes };
-        let token = match iterator {
-            Some(token) => token,
-            None => iterator.insert(source.iterator(&self.stream, shard, &self.position).await?),
+    async fn fetch(&self, place: &mut Place, limit: u32) -> Result<Page> {
+        let Some(consumer) = &self.consumer else {
+            let source = self.context.sources.of(&self.stream.name)?;
+            let shard = self.lease.shard.as_str();
+            let bounds = PageBounds { records: limit, bytes: self.context.config.kinesis.page_bytes };
+            let token = match &mut place.iterator {
+                Some(token) => token,
+                None => place.iterator.insert(source.iterator(&self.stream, shard, &self.position).await?),
+            };
+            return source.records(&self.stream, shard, token, bounds).await;
         };
-        source.records(&self.stream, shard, token, bounds).await
+        let kinesis = self.context.sources.kinesis()?;
+        loop {
+            let subscription = if let Some(subscription) = &mut place.subscription {
+                subscription
+            } else {
+                let position = place.iterator.clone().map_or_else(|| self.position.clone(), Position::After);
+                let opened = kinesis.subscribe(consumer, &self.lease.shard, &position).await?;
+                place.subscription.insert(opened)
+            };
+            // A subscription lasts five minutes; the next one goes on where it was.
+            match subscription.next().await? {
+                Some(page) => return Ok(page),
+                None => place.subscription = None,
+            }
+        }
     }
 
     /// Whether a replay has no more to read of this shard.
@@ -191,6 +231,17 @@ impl Reader {
         let at_tip = page.records.is_empty() && page.behind_ms == 0;
         let shard = (self.stream.arn.as_str(), self.lease.shard.as_str());
         at_tip || page.records.last().is_some_and(|last| replay.window.ends_with(shard, last))
+    }
+
+    /// When this shard may be polled, by whichever table's reader asks next.
+    fn turn(&self, poll_interval_ms: u64) -> Instant {
+        let mut polls = self.context.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let shard = (self.stream.arn.clone(), self.lease.shard.clone());
+        let next = polls.entry(shard).or_insert(now);
+        let turn = (*next).max(now);
+        *next = turn + Duration::from_millis(poll_interval_ms);
+        turn
     }
 
     /// When the next page may be read, where the rate of records is bounded.
@@ -239,7 +290,7 @@ impl Reader {
                 keys: decoded.keys,
                 ended: ended && rest.is_empty(),
             };
-            if self.chunks.send(chunk).await.is_err() {
+            if self.lane.chunks.send(chunk).await.is_err() {
                 return false;
             }
             if rest.is_empty() {
@@ -250,10 +301,29 @@ impl Reader {
     }
 }
 
-/// How long a shard rests after a call.
-fn pause(settings: &crate::config::Kinesis, count: u64, bytes: u64, behind_ms: i64) -> Duration {
-    let interval =
-        if count == 0 && behind_ms == 0 { settings.idle_interval_ms } else { settings.poll_interval_ms };
+/// Where reading goes on: by an iterator, or by a subscription and the place that the next one begins after.
+#[derive(Default)]
+struct Place {
+    iterator: Option<String>,
+    subscription: Option<Subscription>,
+}
+
+impl Place {
+    /// What a failure leaves of it.
+    fn failed(&mut self, kind: Kind) {
+        self.subscription = None;
+        if kind == Kind::Iterator {
+            self.iterator = None;
+        }
+    }
+}
+
+/// How long a shard rests after a call: longer the more often it had nothing, up to a bound.
+fn pause(settings: &crate::config::Kinesis, idle: u32, bytes: u64) -> Duration {
+    let poll = settings.poll_interval_ms;
+    let longest = settings.idle_interval_ms.max(poll);
+    let interval = poll.max(1).saturating_mul(1 << idle.min(16)).min(longest);
+    let interval = if idle == 0 { poll } else { interval };
     let by_bytes = bytes.saturating_mul(1000).checked_div(settings.shard_bytes_per_second).unwrap_or(0);
     Duration::from_millis(interval.max(by_bytes))
 }

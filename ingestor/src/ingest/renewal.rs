@@ -66,14 +66,17 @@ async fn lose(
     stream: &str,
     shard: &str,
 ) -> Result<()> {
-    for (lease, _) in leases.iter().filter(|(l, _)| l.stream == stream && l.shard == shard) {
+    for (lease, epoch) in leases.iter().filter(|(l, _)| l.stream == stream && l.shard == shard) {
         lease.lose();
         let known = match link.session().await {
             Ok(session) => session.known_shards(&lease.relation, stream).await.unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        let holder = known.into_iter().find(|k| k.shard == shard).and_then(|k| k.worker);
-        if holder.as_deref() == Some(context.worker.as_str()) {
+        // A database that lost commits in a crash knows an older epoch of ours; only a newer one was taken from us.
+        let now = known.into_iter().find(|k| k.shard == shard);
+        let newer = now.as_ref().is_some_and(|k| k.epoch > *epoch);
+        let holder = now.and_then(|k| k.worker);
+        if newer && holder.as_deref() == Some(context.worker.as_str()) {
             return Err(Error::end(format!(
                 "another process took shard {shard} under the worker name \"{}\"; give each process a name of its own",
                 context.worker

@@ -19,6 +19,8 @@ pub struct FeedSetup {
     pub stream: Option<Stream>,
     /// Its stream as configured, by name or ARN.
     pub configured: String,
+    /// The consumer with enhanced fan-out; empty: records are polled.
+    pub consumer: String,
     /// Where reading begins at the first start.
     pub start: Start,
     /// Where its columns lie.
@@ -127,6 +129,7 @@ pub fn plan_table(
         table.feeds.push(FeedSetup {
             stream: stream.clone(),
             configured: feed.stream.clone(),
+            consumer: feed.consumer.clone(),
             start: feed.start()?,
             mapping: Arc::new(mapping),
         });

@@ -4,9 +4,9 @@
 use super::family::{AT, Origin, TRIM_HORIZON, Wanted, plan, time_of};
 use super::reader::{Reader, Why};
 use super::setup::FeedSetup;
+use super::table::Lane;
 use super::{Context, Table};
-use crate::batch::Chunk;
-use crate::config::Start;
+use crate::config::{OnGap, Start};
 use crate::decode::{Bounds, Decoder};
 use crate::error::{Error, Kind, Result};
 use crate::lease::{Checkpoint, Hold, Lease};
@@ -17,7 +17,7 @@ use crate::stream::{Listing, Position, Shard, Stream};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc;
+use strata_core::time::format_timestamptz;
 use tokio::task::JoinSet;
 
 /// Seconds from 1970 to 2000.
@@ -30,15 +30,27 @@ pub async fn run(
     context: Arc<Context>,
     table: Arc<Table>,
     feed: FeedSetup,
-    chunks: mpsc::Sender<Chunk>,
+    lanes: Arc<[Lane]>,
 ) -> Result<()> {
     let Some(stream) = feed.stream.clone() else { return Ok(()) };
+    let consumer = match feed.consumer.as_str() {
+        "" => None,
+        name => {
+            let kinesis = context.sources.kinesis()?;
+            let attempt = || kinesis.consumer(&stream, name);
+            let Some(arn) = table.insist(&context, "finding the consumer", attempt).await? else {
+                return Ok(());
+            };
+            Some(Arc::from(arn))
+        }
+    };
     let mut reading = Reading {
+        consumer,
         context: Arc::clone(&context),
         table: Arc::clone(&table),
         stream: Arc::new(stream),
         feed,
-        chunks,
+        lanes,
         listed: None,
         origin: None,
         readers: JoinSet::new(),
@@ -51,7 +63,7 @@ pub async fn run(
         .min(context.config.lease_duration() / 3);
     let mut shard_ended = table.shard_ended.subscribe();
     let mut look = true;
-    while !table.stop.is_stopped() && !reading.chunks.is_closed() {
+    while !table.stop.is_stopped() && !reading.lanes.iter().any(|lane| lane.chunks.is_closed()) {
         if look {
             reading.soon = false;
             let Some(left) = reading.look().await? else { break };
@@ -81,7 +93,9 @@ struct Reading {
     table: Arc<Table>,
     stream: Arc<Stream>,
     feed: FeedSetup,
-    chunks: mpsc::Sender<Chunk>,
+    lanes: Arc<[Lane]>,
+    /// ARN of the consumer with enhanced fan-out, where the feed names one.
+    consumer: Option<Arc<str>>,
     /// The shards as last listed, and when.
     listed: Option<(Instant, Vec<Shard>)>,
     origin: Option<Origin>,
@@ -119,6 +133,7 @@ impl Reading {
     async fn look(&mut self) -> Result<Option<usize>> {
         let context = Arc::clone(&self.context);
         let (relation, arn) = (self.table.plan.relation.clone(), self.stream.label.clone());
+        let asked = Instant::now();
         let known = self
             .table
             .insist(&context, "reading checkpoints", || async {
@@ -129,6 +144,9 @@ impl Reading {
         let known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
         let Some(mut listed) = self.list(&known).await? else { return Ok(None) };
         self.only_replayed(&mut listed)?;
+        if !self.mind_the_gone(&known, &listed, asked).await? {
+            return Ok(None);
+        }
         self.ending.retain(|shard| !known.get(shard).is_some_and(|k| k.ended));
         let origin = match &self.origin {
             Some(origin) => origin.clone(),
@@ -148,7 +166,7 @@ impl Reading {
         };
         self.origin = Some(origin);
         let unclaimed = share.unclaimed;
-        self.take(share)?;
+        self.take(share).await?;
         tracing::debug!(
             stream = self.stream.name,
             waiting,
@@ -157,6 +175,80 @@ impl Reading {
             "looked at shards"
         );
         Ok(Some(waiting + unclaimed))
+    }
+
+    /// Whether reading of a shard goes on behind records that may be lost.
+    async fn mind_the_gap(&self, shard: &str, epoch: i64, checkpoint: &Checkpoint) -> Result<bool> {
+        let may_be = checkpoint.sequence_number.is_some() && self.stream.retention_hours > 0;
+        let Some(complete) = checkpoint.complete_until.filter(|_| may_be) else {
+            return Ok(false);
+        };
+        let kept_from = self.kept_from();
+        if complete >= kept_from {
+            return Ok(false);
+        }
+        let after = checkpoint.sequence_number.as_deref();
+        self.decide_gap(shard, Some(epoch), after, (Some(complete), kept_from)).await?;
+        Ok(true)
+    }
+
+    /// Shards that are gone before they were read to their end; `false`: stopped meanwhile.
+    async fn mind_the_gone(
+        &mut self,
+        known: &HashMap<String, KnownShard>,
+        listed: &[Shard],
+        asked: Instant,
+    ) -> Result<bool> {
+        // Listed since the database was asked what it knows, which is nothing that was not there then.
+        let fresh =
+            self.stream.retention_hours > 0 && self.listed.as_ref().is_some_and(|(at, _)| *at > asked);
+        let is_listed = |shard: &str| listed.iter().any(|s| s.id == shard);
+        for gone in known.values().filter(|k| fresh && !k.ended && !is_listed(&k.shard)) {
+            if !self.active.contains_key(&gone.shard) && !self.ending.contains(&gone.shard) {
+                self.decide_gap(&gone.shard, None, None, (None, self.kept_from())).await?;
+            }
+        }
+        Ok(!self.table.stop.is_stopped())
+    }
+
+    /// Records that arrived before this are gone.
+    fn kept_from(&self) -> i64 {
+        now() - i64::from(self.stream.retention_hours) * 3_600_000_000
+    }
+
+    /// Stops the table, or writes the gap down and goes on.
+    async fn decide_gap(
+        &self,
+        shard: &str,
+        epoch: Option<i64>,
+        after: Option<&str>,
+        times: (Option<i64>, i64),
+    ) -> Result<()> {
+        let (relation, label) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
+        let what = match times.0 {
+            Some(complete) => format!("was read until {} only", format_timestamptz(complete)),
+            None => "has expired before it was read to its end".to_owned(),
+        };
+        let hours = self.stream.retention_hours;
+        if self.context.config.kinesis.on_gap == OnGap::Stop {
+            return Err(Error::end(format!(
+                "{shard} of stream {} {what}, and the stream keeps records for {hours} hours: some may be lost; set \
+                 kinesis.on_gap = \"skip\" to go on and write the gap down in strata.ingest_gaps",
+                self.stream.name
+            )));
+        }
+        tracing::error!(
+            stream = self.stream.name,
+            shard,
+            relation,
+            after,
+            "{shard} {what}: records may be lost; going on, the gap is written down"
+        );
+        let attempt = || async {
+            let session = self.context.control.session().await?;
+            session.record_gap((relation, label, shard), epoch, after, times).await
+        };
+        self.table.insist(&self.context, "recording a gap", attempt).await.map(drop)
     }
 
     /// The ranges of a shard that are to be carried again.
@@ -200,9 +292,10 @@ impl Reading {
         let listed = match (source.list_shards(&self.stream, Listing::All).await, old) {
             (Ok(listed), _) => Some(listed),
             // What was listed before is good enough: the database is told that we live meanwhile.
-            (Err(error), Some((_, listed))) if error.kind == Kind::Retry => {
+            (Err(error), Some((at, listed))) if error.kind == Kind::Retry => {
                 self.table.wait(&context, &mut Backoff::default(), "listing shards", &error).await;
-                Some(listed)
+                self.listed = Some((at, listed.clone()));
+                return Ok(Some(listed));
             }
             _ => {
                 let attempt = || source.list_shards(&self.stream, Listing::All);
@@ -251,9 +344,10 @@ impl Reading {
     }
 
     /// Begins with what was claimed, and calls in what is too much.
-    fn take(&mut self, share: Share) -> Result<()> {
+    async fn take(&mut self, share: Share) -> Result<()> {
         for (shard, epoch, checkpoint) in share.claims {
-            self.start(shard, epoch, checkpoint)?;
+            let past = self.mind_the_gap(&shard, epoch, &checkpoint).await?;
+            self.start(shard, epoch, checkpoint, past)?;
         }
         let kept: Vec<&Arc<Lease>> =
             self.active.values().filter(|lease| lease.hold() == Hold::Kept).collect();
@@ -272,10 +366,11 @@ impl Reading {
     }
 
     /// Starts the reader of a shard just claimed.
-    fn start(&mut self, shard: String, epoch: i64, checkpoint: Checkpoint) -> Result<()> {
+    fn start(&mut self, shard: String, epoch: i64, checkpoint: Checkpoint, past_gap: bool) -> Result<()> {
         let context = &self.context;
         let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
         let position = match (&checkpoint.sequence_number, time_of(&checkpoint.initial_position)) {
+            (Some(_), _) if past_gap => Position::TrimHorizon,
             (Some(number), _) => Position::After(number.clone()),
             (None, Some(at)) => Position::At(at),
             (None, None) if checkpoint.initial_position.starts_with(AT) => {
@@ -289,6 +384,7 @@ impl Reading {
                 None => Position::TrimHorizon,
             },
         };
+        let Some(lane) = Lane::choose(&self.lanes) else { return Err(Error::end("a table has no writer")) };
         let lease = Arc::new(Lease::new(relation, arn, &shard, epoch, checkpoint));
         context.leases.add(&lease);
         context.metrics.leases.add(&["claimed"], 1);
@@ -301,7 +397,8 @@ impl Reading {
             lease: Arc::clone(&lease),
             decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds)
                 .of_shard(&self.stream.name, &shard),
-            chunks: self.chunks.clone(),
+            consumer: self.consumer.clone(),
+            lane,
             position,
             handed_on: None,
         };

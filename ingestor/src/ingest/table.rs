@@ -3,13 +3,14 @@
 
 use super::setup::TableSetup;
 use super::{Context, batcher, shards, upkeep, writer};
+use crate::batch::Chunk;
 use crate::error::{Error, Kind, Result};
 use crate::stop::{Stop, Stopper};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// What the parts of one table share.
@@ -23,6 +24,24 @@ pub(crate) struct Table {
     pub(crate) shard_ended: watch::Sender<u64>,
     /// The end of this table, or of the process.
     pub(crate) stop: Stop,
+}
+
+/// The way to one of a table's writers. A shard keeps to one lane, so that its records are written in their order.
+#[derive(Clone)]
+pub(crate) struct Lane {
+    /// Where decoded pages go.
+    pub(crate) chunks: mpsc::Sender<Chunk>,
+    /// Bounds the pages in memory.
+    pub(crate) room: Arc<Semaphore>,
+    /// Held once by each shard that goes this way.
+    load: Arc<()>,
+}
+
+impl Lane {
+    /// The one with the fewest shards.
+    pub(crate) fn choose(lanes: &[Self]) -> Option<Self> {
+        lanes.iter().min_by_key(|lane| Arc::strong_count(&lane.load)).cloned()
+    }
 }
 
 /// Carries into one table until stopped, or until caught up.
@@ -43,16 +62,24 @@ pub(crate) async fn run(
     });
     let mut carriers: JoinSet<Result<()>> = JoinSet::new();
     let mut helpers: JoinSet<Result<()>> = JoinSet::new();
-    let (chunks, received) = mpsc::channel(1);
-    let (batches, to_write) = mpsc::channel(1);
-    context.metrics.watch(&table.plan.relation, "chunks", &chunks);
-    context.metrics.watch(&table.plan.relation, "batches", &batches);
-    carriers.spawn(batcher::run(Arc::clone(&context), Arc::clone(&table), received, batches));
-    carriers.spawn(writer::run(Arc::clone(&context), Arc::clone(&table), to_write));
-    for feed in setup.feeds {
-        carriers.spawn(shards::run(Arc::clone(&context), Arc::clone(&table), feed, chunks.clone()));
+    // Changes by key come in the order of commits; writers side by side could only get in each other's way.
+    let writers = if table.plan.is_keyed() { 1 } else { context.config.batch.writers };
+    let mut lanes = Vec::new();
+    for _ in 0..writers {
+        let (chunks, received) = mpsc::channel(1);
+        let (batches, to_write) = mpsc::channel(1);
+        context.metrics.watch(&table.plan.relation, "chunks", &chunks);
+        context.metrics.watch(&table.plan.relation, "batches", &batches);
+        carriers.spawn(batcher::run(Arc::clone(&context), Arc::clone(&table), received, batches));
+        carriers.spawn(writer::run(Arc::clone(&context), Arc::clone(&table), to_write));
+        let room = Arc::new(Semaphore::new(context.config.kinesis.fetches));
+        lanes.push(Lane { chunks, room, load: Arc::default() });
     }
-    drop(chunks);
+    let lanes: Arc<[Lane]> = lanes.into();
+    for feed in setup.feeds {
+        carriers.spawn(shards::run(Arc::clone(&context), Arc::clone(&table), feed, Arc::clone(&lanes)));
+    }
+    drop(lanes);
     helpers.spawn(upkeep::refresh(Arc::clone(&context), Arc::clone(&table)));
     if context.options.maintain && !table.plan.is_keyed() {
         helpers.spawn(upkeep::maintain(Arc::clone(&context), Arc::clone(&table)));

@@ -67,7 +67,10 @@ impl Carrier {
                 self.count("failed");
             }
             let error = match attempt {
-                Ok(Attempt::Written) => return Ok(()),
+                Ok(Attempt::Written) => {
+                    self.context.metrics.writing(&self.table.plan.relation, true);
+                    return Ok(());
+                }
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Stale(error)) if renewed => {
                     return Err(error.while_doing(format!("writing into {}", self.table.plan.relation)));
@@ -85,6 +88,9 @@ impl Carrier {
                 uncertain |= self.writer.take().is_some();
             } else if error.kind != Kind::Retry {
                 return Err(error.while_doing(format!("writing into {}", self.table.plan.relation)));
+            }
+            if backoff.attempts() > 0 {
+                self.context.metrics.writing(&self.table.plan.relation, false);
             }
             if !self.table.wait(&self.context, &mut backoff, "writing a batch", &error).await {
                 // Stopping: go on trying while the time for draining lasts, which others watch.
@@ -178,7 +184,9 @@ impl Carrier {
             let now = claim.checkpoint;
             if !claim.claimed {
                 lease.lose();
-            } else if advance.is_covered_by(now.sequence_number.as_deref(), now.ended) && now != before {
+            } else if advance.is_covered_by(now.sequence_number.as_deref(), now.ended)
+                && (&now.sequence_number, now.ended) != (&before.sequence_number, before.ended)
+            {
                 happened = true;
                 lease.set_epoch(claim.epoch);
                 lease.advance(advance.last.as_deref(), advance.ended);

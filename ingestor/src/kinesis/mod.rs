@@ -1,6 +1,10 @@
 //! The only place that names the AWS SDK: streams described, shards listed, records read and put.
 //! Never: retry loops, decoding, checkpoints.
 
+mod fanout;
+
+pub use fanout::Subscription;
+
 use crate::config;
 use crate::error::{Error, Kind, Result, kind_of_aws};
 use crate::stream::{Listing, Page, Position, Record, Shard, Stream};
@@ -93,6 +97,7 @@ impl Kinesis {
             label: summary.stream_arn.clone(),
             arn: summary.stream_arn,
             open_shards: summary.open_shard_count,
+            retention_hours: summary.retention_period_hours,
             ignores_keys: summary.record_distribution_strategy.is_some_and(|s| s.as_str() == "AUTO"),
         })
     }

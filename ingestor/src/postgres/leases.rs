@@ -1,6 +1,7 @@
 //! Claiming, renewing and giving back of leases, and the checkpoints behind them. Never: who gets which shard.
 
 use super::Session;
+use super::types::Micros;
 use crate::error::Result;
 use crate::lease::{Checkpoint, Lease};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct KnownShard {
     pub worker: Option<String>,
     /// Where its reading began.
     pub initial_position: String,
+    /// The fencing epoch.
+    pub epoch: i64,
 }
 
 impl Session {
@@ -59,6 +62,7 @@ impl Session {
             .map_err(|e| self.failed(&e).while_doing(format!("claiming {shard}")))?;
         let checkpoint = Checkpoint {
             sequence_number: row.get(2),
+            complete_until: None,
             ended: row.get::<_, Option<bool>>(3).unwrap_or_default(),
             initial_position: row.get::<_, Option<String>>(4).unwrap_or_else(|| initial_position.to_owned()),
         };
@@ -76,7 +80,7 @@ impl Session {
         held: &[&str],
         first_look: bool,
     ) -> Result<Option<Share>> {
-        let sql = "SELECT shard, epoch, sequence_number, ended, initial_position, quota, unclaimed \
+        let sql = "SELECT shard, epoch, sequence_number, ended, initial_position, quota, unclaimed, arrived_at \
                    FROM strata._share_shards($1::text::regclass, $2, $3, $4, $5, $6, $7, $8)";
         let lease_ms = i32::try_from(lease_ms).unwrap_or(i32::MAX);
         let rows = self
@@ -94,11 +98,32 @@ impl Session {
                 (dealt.quota, dealt.unclaimed) = (count(row.get(5)), count(row.get(6)));
                 continue;
             };
-            let checkpoint =
-                Checkpoint { sequence_number: row.get(2), ended: row.get(3), initial_position: row.get(4) };
+            let checkpoint = Checkpoint {
+                sequence_number: row.get(2),
+                complete_until: row.get::<_, Option<Micros>>(7).map(|at| at.0),
+                ended: row.get(3),
+                initial_position: row.get(4),
+            };
             dealt.claims.push((shard, row.get(1), checkpoint));
         }
         Ok(Some(dealt))
+    }
+
+    /// Writes down that records between two times may be lost, in a shard that is there, or `gone`.
+    pub async fn record_gap(
+        &self,
+        (relation, stream, shard): (&str, &str, &str),
+        epoch: Option<i64>,
+        after: Option<&str>,
+        (lower, upper): (Option<i64>, i64),
+    ) -> Result<()> {
+        let sql = "SELECT strata._record_gap($1::text::regclass, $2, $3, $4, $5, $6, $7, $8)";
+        let (lower, upper, gone) = (lower.map(Micros), Micros(upper), epoch.is_none());
+        self.client
+            .query(sql, &[&relation, &stream, &shard, &epoch, &after, &lower, &upper, &gone])
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(&e).while_doing("recording a gap"))
     }
 
     /// Gives a shard back.
@@ -119,15 +144,16 @@ impl Session {
         leases: &[(Arc<Lease>, i64)],
     ) -> Result<Vec<(String, String)>> {
         let sql =
-            "SELECT stream, shard FROM strata._renew_leases($1, $2, $3::text[]::regclass[], $4, $5, $6)";
+            "SELECT stream, shard FROM strata._renew_leases($1, $2, $3::text[]::regclass[], $4, $5, $6, $7)";
         let lease_ms = i32::try_from(lease_ms).unwrap_or(i32::MAX);
         let relations: Vec<&str> = leases.iter().map(|(l, _)| l.relation.as_str()).collect();
         let streams: Vec<&str> = leases.iter().map(|(l, _)| l.stream.as_str()).collect();
         let shards: Vec<&str> = leases.iter().map(|(l, _)| l.shard.as_str()).collect();
+        let tips: Vec<bool> = leases.iter().map(|(l, _)| l.is_at_tip()).collect();
         let epochs: Vec<i64> = leases.iter().map(|(_, epoch)| *epoch).collect();
         let rows = self
             .client
-            .query(sql, &[&worker, &lease_ms, &relations, &streams, &shards, &epochs])
+            .query(sql, &[&worker, &lease_ms, &relations, &streams, &shards, &epochs, &tips])
             .await
             .map_err(|e| self.failed(&e).while_doing("renewing leases"))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
@@ -145,7 +171,7 @@ impl Session {
 
     /// The shards of a stream that the database knows for a table.
     pub async fn known_shards(&self, relation: &str, stream: &str) -> Result<Vec<KnownShard>> {
-        let sql = "SELECT shard, ended, worker, initial_position FROM strata.shards \
+        let sql = "SELECT shard, ended, worker, initial_position, epoch FROM strata.shards \
                    WHERE relation = $1::text::regclass AND stream = $2";
         let rows = self.client.query(sql, &[&relation, &stream]).await.map_err(|e| self.failed(&e))?;
         Ok(rows
@@ -155,6 +181,7 @@ impl Session {
                 ended: row.get::<_, Option<bool>>(1).unwrap_or_default(),
                 worker: row.get(2),
                 initial_position: row.get(3),
+                epoch: row.get(4),
             })
             .collect())
     }

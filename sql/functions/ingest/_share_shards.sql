@@ -11,7 +11,7 @@ AS $$
     SELECT * FROM strata._take_share(strata._authorize(relation, 'INGEST'), stream, worker, lease_ms, shards, positions, held, first_look)
 $$;
 COMMENT ON FUNCTION strata._share_shards(regclass, text, text, int, text[], text[], text[], boolean) IS
-'Says that a worker is alive for lease_ms milliseconds more, makes the shards known that are not (with positions, TRIM_HORIZON or AT: and a timestamp), and claims free ones for it up to its quota. One row for each claim, as _claim_shard returns it; a last row without a shard tells the quota, the number of shards the worker should hold, and how many shards nobody holds now. held: those the worker has already, which are neither claimed nor counted as free. first_look: the caller knew of no shard of this stream; if there are some by now, nothing is done and no row comes back. Waits for no commit under way: a shard in the middle of one is left to the next call.';
+'Says that a worker is alive for lease_ms milliseconds more, makes the shards known that are not (with positions, TRIM_HORIZON or AT: and a timestamp), and claims free ones for it up to its quota. One row for each claim, as _claim_shard returns it, but for arrived_at: up to then everything is stored, which may be later than the last record''s arrival; a last row without a shard tells the quota, the number of shards the worker should hold, and how many shards nobody holds now. held: those the worker has already, which are neither claimed nor counted as free. first_look: the caller knew of no shard of this stream; if there are some by now, nothing is done and no row comes back. Waits for no commit under way: a shard in the middle of one is left to the next call.';
 
 CREATE FUNCTION strata._take_share(
     relation regclass, stream text, worker text, lease_ms int, shards text[], positions text[], held text[], first_look boolean,
@@ -91,8 +91,9 @@ BEGIN
     WHERE l.table_id = target_id AND l.stream = _take_share.stream AND l.worker = _take_share.worker AND l.expires_at > clock_timestamp()
       AND l.shard = ANY (open_shards) AND l.shard <> ALL (held || claimed);
     RETURN QUERY
-    SELECT c.shard, c.epoch, c.sequence_number, c.arrived_at, c.ended, c.initial_position, share, NULL::int
+    SELECT c.shard, c.epoch, c.sequence_number, greatest(c.arrived_at, l.read_at), c.ended, c.initial_position, share, NULL::int
     FROM strata._checkpoints c
+    JOIN strata._leases l ON l.table_id = c.table_id AND l.stream = c.stream AND l.shard = c.shard
     WHERE c.table_id = target_id AND c.stream = _take_share.stream AND c.shard = ANY (claimed);
     RETURN QUERY
     SELECT NULL::text, NULL::bigint, NULL::text, NULL::timestamptz, NULL::boolean, NULL::text, share,

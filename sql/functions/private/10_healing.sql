@@ -16,6 +16,7 @@ BEGIN
     DELETE FROM strata._workers x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._leases x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._checkpoints x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._gaps x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._dead_letters x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._reversions x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._reversion_origins x WHERE x.table_id = ANY (table_ids);

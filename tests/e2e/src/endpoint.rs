@@ -115,6 +115,23 @@ impl Endpoint {
         self.control("POST /control", &format!(r#"{{"fault": {rule}}}"#)).await.map(drop)
     }
 
+    /// Gives another order, as in `{"advance_ms": 1000}`.
+    ///
+    /// # Errors
+    /// When the endpoint refuses it.
+    pub async fn order(&self, order: &str) -> Result<()> {
+        self.control("POST /control", order).await.map(drop)
+    }
+
+    /// How often an operation was called.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn calls(&self, operation: &str) -> Result<u64> {
+        let state: serde_json::Value = serde_json::from_str(&self.control("GET /control/state", "").await?)?;
+        Ok(state["calls"][operation].as_u64().unwrap_or_default())
+    }
+
     /// Faults that have not struck yet.
     ///
     /// # Errors

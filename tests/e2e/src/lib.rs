@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod events;
 pub mod process;
 pub mod promises;
+pub mod proxy;
 pub mod sidecar;
 
 pub use cluster::Cluster;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 
 use crate::faults::Transport;
@@ -28,6 +29,7 @@ pub struct Pieces {
     delay: Option<Duration>,
     pause: Option<Pin<Box<Sleep>>>,
     reset: Arc<AtomicBool>,
+    live: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Pieces {
@@ -41,7 +43,14 @@ impl Pieces {
             delay: if let Transport::Slow(ms) = transport { Some(Duration::from_millis(ms)) } else { None },
             pause: None,
             reset,
+            live: None,
         }
+    }
+
+    /// What comes after the pieces, as it happens; a cut comes at its end.
+    #[must_use]
+    pub fn followed_by(self, live: Option<mpsc::Receiver<Bytes>>) -> Self {
+        Self { live, ..self }
     }
 
     fn take(&mut self, most: usize) -> Option<Bytes> {
@@ -66,6 +75,18 @@ impl Body for Pieces {
             }
             self.pause = None;
         }
+        let (idle, cut_at) = (self.waiting.is_empty(), self.cut_at);
+        if let Some(live) = self.live.as_mut().filter(|_| idle) {
+            return match (live.poll_recv(cx), cut_at) {
+                (Poll::Pending, _) => Poll::Pending,
+                (Poll::Ready(Some(piece)), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                (Poll::Ready(None), None) => Poll::Ready(None),
+                (Poll::Ready(None), Some(_)) => {
+                    self.reset.store(true, Ordering::Release);
+                    Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
+                }
+            };
+        }
         let most = match (self.cut_at, self.delay) {
             (Some(left), _) if self.remaining <= left => {
                 self.reset.store(true, Ordering::Release);
@@ -83,10 +104,10 @@ impl Body for Pieces {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0 && self.cut_at.is_none()
+        self.remaining == 0 && self.cut_at.is_none() && self.live.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+        if self.live.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.remaining) }
     }
 }

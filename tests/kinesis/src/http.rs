@@ -27,6 +27,7 @@ use crate::server::{Reply, Server, parse};
 
 const TARGET_PREFIX: &str = "Kinesis_20131202.";
 const AMZ_JSON: &str = "application/x-amz-json-1.1";
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const JSON: &str = "application/json";
 
 type Answer = Result<Response<Pieces>, io::Error>;
@@ -75,8 +76,9 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>, reset: Arc<Atom
     match outcome {
         Ok(Reply { transport: Transport::Reset, .. }) => answer_refusal(&Refusal::reset(), &reset),
         Ok(reply) => {
-            let mut response = respond(200, AMZ_JSON, Bytes::new(), &reset);
-            *response.body_mut() = Pieces::new(reply.pieces, reply.transport, reset);
+            let content_type = if reply.live.is_some() { EVENT_STREAM } else { AMZ_JSON };
+            let mut response = respond(200, content_type, Bytes::new(), &reset);
+            *response.body_mut() = Pieces::new(reply.pieces, reply.transport, reset).followed_by(reply.live);
             Ok(response)
         }
         Err(refusal) => answer_refusal(&refusal, &reset),

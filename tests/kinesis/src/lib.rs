@@ -7,6 +7,7 @@ pub mod clock;
 pub mod control;
 pub mod error;
 pub mod faults;
+mod frames;
 pub mod http;
 pub mod ids;
 pub mod iterator;

@@ -17,6 +17,16 @@ pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 pub const GET_RECORDS_MAX: usize = 10_000;
 /// Payloads and keys of one `GetRecords`.
 pub const GET_BYTES_MAX: u64 = 10 << 20;
+/// Consumers of a stream.
+pub const CONSUMERS_MAX: usize = 20;
+/// Life of a subscription.
+pub const SUBSCRIPTION_MS: u64 = 300_000;
+/// How long a subscription keeps another one of the same consumer and shard away.
+pub const RESUBSCRIBE_MS: u64 = 5_000;
+/// Records and bytes of one event.
+pub const EVENT_RECORDS_MAX: usize = 1_000;
+/// See [`EVENT_RECORDS_MAX`].
+pub const EVENT_BYTES_MAX: u64 = 1 << 20;
 /// Shards on one page.
 pub const LIST_SHARDS_MAX: usize = 1_000;
 /// Life of a `ListShards` token.

@@ -13,13 +13,13 @@ use crate::error::{Refusal, Result};
 use crate::faults::{Effect, Faults, Target, Transport};
 use crate::iterator::Tokens;
 use crate::limits::ITERATOR_TTL_MS;
-use crate::operations::{records, shards, streams};
+use crate::operations::{consumers, records, shards, streams};
 use crate::stream::{ACCOUNT, Stream, lock};
 
 type Operation = fn(&Server, &[u8]) -> Result<Reply>;
 
 /// Every operation there is; the hot ones first.
-const OPERATIONS: [(&str, Operation); 17] = [
+const OPERATIONS: [(&str, Operation); 22] = [
     ("GetRecords", records::get_records),
     ("PutRecords", records::put_records),
     ("PutRecord", records::put_record),
@@ -37,6 +37,11 @@ const OPERATIONS: [(&str, Operation); 17] = [
     ("IncreaseStreamRetentionPeriod", streams::increase_retention),
     ("DecreaseStreamRetentionPeriod", streams::decrease_retention),
     ("UpdateMaxRecordSize", streams::update_max_record_size),
+    ("SubscribeToShard", consumers::subscribe),
+    ("RegisterStreamConsumer", consumers::register),
+    ("DescribeStreamConsumer", consumers::describe),
+    ("DeregisterStreamConsumer", consumers::deregister),
+    ("ListStreamConsumers", consumers::list),
 ];
 
 /// Whether the endpoint knows an operation.
@@ -101,17 +106,19 @@ pub struct Reply {
     pub pieces: Vec<Bytes>,
     /// How it travels.
     pub transport: Transport,
+    /// What comes after the pieces, as it happens: frames of an event stream.
+    pub live: Option<tokio::sync::mpsc::Receiver<Bytes>>,
 }
 
 impl Reply {
     /// A JSON value.
     pub fn json(value: &serde_json::Value, effect: Effect) -> Self {
-        Self { pieces: vec![Bytes::from(value.to_string())], transport: effect.transport }
+        Self { pieces: vec![Bytes::from(value.to_string())], transport: effect.transport, live: None }
     }
 
     /// No body.
     pub fn empty(effect: Effect) -> Self {
-        Self { pieces: Vec::new(), transport: effect.transport }
+        Self { pieces: Vec::new(), transport: effect.transport, live: None }
     }
 }
 

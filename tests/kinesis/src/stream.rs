@@ -1,6 +1,7 @@
 //! Streams and shards: who owns which hash keys, who came from whom, and where a record goes.
 //! Puts hold the topology for reading and a reshard holds it for writing, so no record ever lands in a closed shard.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -8,6 +9,7 @@ use crate::error::{Refusal, Result};
 use crate::ids;
 use crate::limits::{CallMeter, RECORD_BYTES_DEFAULT, ReadMeter, WriteMeter};
 use crate::log::{Incoming, Log};
+use crate::operations::consumers::Consumer;
 
 /// The account all streams belong to.
 pub const ACCOUNT: &str = "000000000000";
@@ -146,6 +148,8 @@ pub struct Stream {
     pub record_bytes_max: AtomicU64,
     /// Records ever accepted.
     pub accepted: AtomicU64,
+    /// Consumers with enhanced fan-out, by name.
+    pub consumers: Mutex<BTreeMap<String, Consumer>>,
     topology: RwLock<Topology>,
 }
 
@@ -161,6 +165,7 @@ impl Stream {
             retention_hours: AtomicU64::new(RETENTION_HOURS_DEFAULT),
             record_bytes_max: AtomicU64::new(RECORD_BYTES_DEFAULT),
             accepted: AtomicU64::new(0),
+            consumers: Mutex::default(),
             topology: RwLock::new(Topology::new(shard_count, now_ms)),
         }
     }

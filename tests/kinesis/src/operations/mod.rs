@@ -1,6 +1,7 @@
 //! What each operation means, by subject.
 //! Input and output shapes live next to the operation; state is in `stream`, bounds in `limits`.
 
+pub mod consumers;
 pub mod put;
 pub mod records;
 pub mod shards;

@@ -82,7 +82,7 @@ pub fn put_records(server: &Server, body: &[u8]) -> Result<Reply> {
     refuse_dry_run(input.dry_run)?;
     let effect = server.strike("PutRecords", &stream, None)?;
     let outcomes = put::store(server, &stream, "PutRecords", &prepared);
-    Ok(Reply { pieces: vec![put_records_json(&outcomes)], transport: effect.transport })
+    Ok(Reply { pieces: vec![put_records_json(&outcomes)], transport: effect.transport, live: None })
 }
 
 fn put_records_json(outcomes: &[Outcome]) -> Bytes {
@@ -131,7 +131,9 @@ pub fn get_shard_iterator(server: &Server, body: &[u8]) -> Result<Reply> {
     let stream = server.stream_of(input.stream_name.as_deref(), input.stream_arn.as_deref())?;
     let now_ms = server.now_ms();
     let shard = stream.shard(&input.shard_id, now_ms)?;
-    let position = input.position(&stream, &shard, now_ms)?;
+    let place =
+        (input.shard_iterator_type.as_str(), input.starting_sequence_number.as_deref(), input.timestamp);
+    let position = position_of(place, &stream, &shard, now_ms)?;
     refuse_dry_run(input.dry_run)?;
     let effect = server.strike("GetShardIterator", &stream, Some(&shard.id))?;
     if server.options.enforce_limits && !shard.state().iterators.admit(now_ms) {
@@ -141,49 +143,50 @@ pub fn get_shard_iterator(server: &Server, body: &[u8]) -> Result<Reply> {
     Ok(Reply::json(&json!({ "ShardIterator": token }), effect))
 }
 
-impl GetShardIterator {
-    fn position(&self, stream: &Stream, shard: &Shard, now_ms: u64) -> Result<u64> {
-        let kind = self.shard_iterator_type.as_str();
-        let sequence_number = self.starting_sequence_number.as_deref();
-        match (kind, sequence_number) {
-            ("TRIM_HORIZON", None) => Ok(0),
-            ("LATEST", None) => Ok(shard.state().log.next_counter()),
-            ("AT_TIMESTAMP", None) => {
-                let wanted = self.timestamp.map(milliseconds).ok_or_else(|| {
+/// The counter that a starting position, its type, sequence number and time, comes to.
+pub fn position_of(
+    (kind, sequence_number, time): (&str, Option<&str>, Option<f64>),
+    stream: &Stream,
+    shard: &Shard,
+    now_ms: u64,
+) -> Result<u64> {
+    match (kind, sequence_number) {
+        ("TRIM_HORIZON", None) => Ok(0),
+        ("LATEST", None) => Ok(shard.state().log.next_counter()),
+        ("AT_TIMESTAMP", None) => {
+            let wanted = time.map(milliseconds).ok_or_else(|| {
                     Refusal::invalid_argument(
                         "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
                          timestamp parameter.",
                     )
                 })?;
-                if wanted > now_ms {
-                    return Err(Refusal::invalid_argument(format!(
-                        "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+            if wanted > now_ms {
+                return Err(Refusal::invalid_argument(format!(
+                    "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
                          timestampInMillis: {wanted}, currentTimestampInMillis: {now_ms}"
-                    )));
-                }
-                Ok(shard.state().log.counter_at(wanted))
+                )));
             }
-            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(text)) => {
-                let counter = sequence_counter(&shard.prefix, text).ok_or_else(|| {
+            Ok(shard.state().log.counter_at(wanted))
+        }
+        ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", Some(text)) => {
+            let counter = sequence_counter(&shard.prefix, text).ok_or_else(|| {
                     Refusal::invalid_argument(format!(
                         "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under account \
                          {ACCOUNT} is invalid.",
                         shard.id, stream.name
                     ))
                 })?;
-                Ok(if kind == "AT_SEQUENCE_NUMBER" { counter } else { counter.saturating_add(1) })
-            }
-            (
-                "TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP" | "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER",
-                _,
-            ) => Err(Refusal::invalid_argument(format!(
+            Ok(if kind == "AT_SEQUENCE_NUMBER" { counter } else { counter.saturating_add(1) })
+        }
+        ("TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP" | "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", _) => {
+            Err(Refusal::invalid_argument(format!(
                 "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
                      TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind}."
-            ))),
-            _ => Err(Refusal::validation(format!(
-                "Value '{kind}' at 'shardIteratorType' is not an iterator type."
-            ))),
+            )))
         }
+        _ => Err(Refusal::validation(format!(
+            "Value '{kind}' at 'shardIteratorType' is not an iterator type."
+        ))),
     }
 }
 
@@ -238,7 +241,11 @@ pub fn get_records(server: &Server, body: &[u8]) -> Result<Reply> {
 
     let next = if effect.duplicate { position.position } else { page.next };
     let token = (!ended).then(|| issue(server, &stream, &shard, next, now_ms));
-    Ok(Reply { pieces: page_json(&stream, &shard, page, token, now_ms), transport: effect.transport })
+    Ok(Reply {
+        pieces: page_json(&stream, &shard, page, token, now_ms),
+        transport: effect.transport,
+        live: None,
+    })
 }
 
 fn resolve(
