@@ -45,7 +45,11 @@ fn batch(chunks: Vec<Chunk>) -> Batch {
 
 fn layout() -> Layout {
     let leaf = |oid, lower, upper| Leaf { oid, lower, upper };
-    Layout { leaves: vec![leaf(1, 0, 10), leaf(2, 10, 20), leaf(3, 30, 40)], accepted: (2, 50) }
+    Layout {
+        leaves: vec![leaf(1, 0, 10), leaf(2, 10, 20), leaf(3, 30, 40)],
+        accepted: (2, 50),
+        confirmed: false,
+    }
 }
 
 #[test]

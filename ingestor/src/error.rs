@@ -40,6 +40,9 @@ pub struct Error {
     pub line: Option<u64>,
     /// Column the server named.
     pub column: Option<String>,
+    /// The server has no partition for the row: there was one when it was prepared for, so that it may have gone with a
+    /// crash.
+    pub unplaced: bool,
     /// The connection is gone with it; what it was doing may or may not have been done.
     pub connection_lost: bool,
 }
@@ -56,6 +59,7 @@ impl Error {
             code: None,
             line: None,
             column: None,
+            unplaced: false,
             connection_lost: false,
         }
     }

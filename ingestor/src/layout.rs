@@ -18,6 +18,8 @@ pub struct Layout {
     pub leaves: Vec<Leaf>,
     /// Accepted times, both ends included.
     pub accepted: (i64, i64),
+    /// It was asked for again after the server knew no partition for a row.
+    pub confirmed: bool,
 }
 
 impl Layout {

@@ -104,6 +104,7 @@ impl Carrier {
     async fn renew(&self, batch: &mut Batch, layout: &mut Layout) -> Result<()> {
         let session = self.context.control.session().await?;
         *layout = session.prepare_batch(&self.table.plan.relation, batch.range()).await?;
+        layout.confirmed = true;
         batch.rearrange(layout, &self.table.plan);
         Ok(())
     }

@@ -169,7 +169,7 @@ impl Session {
     /// Makes the partitions that event times between two need, in a transaction of its own, and tells which there are.
     pub async fn prepare_batch(&self, relation: &str, range: Option<(i64, i64)>) -> Result<Layout> {
         let Some((lower, upper)) = range else {
-            return Ok(Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX) });
+            return Ok(Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX), confirmed: false });
         };
         let sql = "SELECT partition_oid, partition_lower, partition_upper, accept_lower, accept_upper \
                    FROM strata._prepare_batch($1::text::regclass, $2, $3)";
@@ -178,7 +178,7 @@ impl Session {
             .query(sql, &[&relation, &Micros(lower), &Micros(upper)])
             .await
             .map_err(|e| self.failed(&e).while_doing("making partitions"))?;
-        let mut layout = Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX) };
+        let mut layout = Layout { leaves: Vec::new(), accepted: (i64::MIN, i64::MAX), confirmed: false };
         for row in &rows {
             let bound = |i: usize, open: i64| row.get::<_, Option<Micros>>(i).map_or(open, |m| m.0);
             layout.accepted = (bound(3, i64::MIN), bound(4, i64::MAX));

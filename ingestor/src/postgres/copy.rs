@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Rows of one attempt after the server refused one: small, so that a bad row costs little.
 const CAREFUL_ROWS: usize = 2_000;
@@ -17,7 +18,7 @@ const COPY_TRAILER: &[u8; 2] = b"\xff\xff";
 pub(super) enum Copied {
     /// These are in, these were refused.
     Rows(Vec<Place>, Vec<Refused>),
-    /// More were refused than may be.
+    /// More were refused than may be, or one that has no partition any more.
     TooManyRefused(Error),
 }
 
@@ -44,6 +45,9 @@ impl Writer {
             };
             if error.kind != Kind::SetAside || error.connection_lost {
                 return Err(error);
+            }
+            if error.unplaced && !self.confirmed.load(Relaxed) {
+                return Ok(Copied::TooManyRefused(error));
             }
             let named = error.line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
             let at = match named.filter(|line| *line < range.len()) {

@@ -181,6 +181,7 @@ fn failure(error: &tokio_postgres::Error) -> Error {
         message,
         code: Some(code.to_owned()),
         line: place.as_ref().map(|(line, _)| *line),
+        unplaced: code == "23514" && db.constraint().is_none(),
         column: db.column().map(str::to_owned).or(place.and_then(|(_, column)| column)),
         connection_lost: matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
             || code.starts_with("08"),

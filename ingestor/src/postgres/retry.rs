@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::payload;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A dead letter with its record.
 #[derive(Debug)]
@@ -108,6 +109,7 @@ impl Writer {
     /// One transaction: the rows that the letters' records come to, and these letters gone. A record of which no row
     /// came stays as it was.
     pub async fn retry(&self, batch: &mut Batch, layout: &Layout, letters: &[Letter]) -> Result<Retried> {
+        self.confirmed.store(true, Relaxed);
         let outcome = self.retry_transaction(batch, layout, letters).await;
         match &outcome {
             Ok(retried) if retried.resolved > 0 => {}

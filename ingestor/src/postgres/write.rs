@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::payload;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio_postgres::Statement;
 
@@ -60,6 +61,8 @@ pub struct Writer {
     plan: Arc<TablePlan>,
     column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
+    /// The layout was asked for again: a row that no partition takes is at fault, and not the layout.
+    pub(super) confirmed: AtomicBool,
 }
 
 impl Writer {
@@ -85,6 +88,7 @@ impl Writer {
             plan: Arc::clone(plan),
             column_ids,
             refused_rows_max,
+            confirmed: AtomicBool::new(false),
         })
     }
 
@@ -96,6 +100,7 @@ impl Writer {
     /// One batch, one transaction. After an error nothing is committed, except that the outcome is unknown where
     /// the connection was lost.
     pub async fn write(&self, batch: &mut Batch, layout: &Layout) -> Result<Outcome> {
+        self.confirmed.store(layout.confirmed, Relaxed);
         let outcome = self.transaction(batch, layout).await;
         let undo = match &outcome {
             Ok(Outcome::Committed(_)) => false,

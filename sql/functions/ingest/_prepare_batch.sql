@@ -25,7 +25,10 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
     SELECT w.lower, w.upper INTO window_lower, window_upper FROM strata._accepted_window(event_table) w;
-    PERFORM strata._make_partitions(event_table, greatest(lower, window_lower), least(upper, window_upper));
+    IF strata._make_partitions(event_table, greatest(lower, window_lower), least(upper, window_upper)) > 0 THEN
+        -- the sidecar commits without waiting for the disk: a batch must not find its partitions gone after a crash
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     RETURN QUERY
     SELECT l.partition::text, l.partition::oid, l.lower, l.upper, window_lower, window_upper
     FROM strata._leaves(relation) l
