@@ -16,6 +16,7 @@ fn known(shards: &[(&str, bool)]) -> HashMap<String, KnownShard> {
                     worker: None,
                     initial_position: TRIM_HORIZON.to_owned(),
                     epoch: 1,
+                    sequence_number: None,
                 },
             )
         })

@@ -13,7 +13,7 @@ use crate::lease::{Checkpoint, Hold, Lease};
 use crate::postgres::leases::{KnownShard, Share};
 use crate::replay::Window;
 use crate::stop::Backoff;
-use crate::stream::{Listing, Position, Shard, Stream};
+use crate::stream::{Listing, Position, Shard, Stream, compare_sequence};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -55,8 +55,8 @@ pub async fn run(
         origin: None,
         readers: JoinSet::new(),
         active: HashMap::new(),
-        ending: HashSet::new(),
-        caught_up: HashSet::new(),
+        ending: HashMap::new(),
+        caught_up: HashMap::new(),
         soon: false,
     };
     let interval = Duration::from_millis(context.config.lease.balance_interval_ms)
@@ -103,9 +103,9 @@ struct Reading {
     /// Being read.
     active: HashMap<String, Arc<Lease>>,
     /// Read to the end, which is not committed yet.
-    ending: HashSet<String>,
+    ending: HashMap<String, Arc<Lease>>,
     /// Read to the tip, which was to be the end.
-    caught_up: HashSet<String>,
+    caught_up: HashMap<String, Arc<Lease>>,
     /// There is reason to look again soon.
     soon: bool,
 }
@@ -114,14 +114,14 @@ impl Reading {
     /// Whether it is time to look for shards again.
     fn reader_ended(&mut self, ended: Result<(String, Result<Why>), tokio::task::JoinError>) -> Result<bool> {
         let (shard, why) = ended.map_err(|e| Error::end(format!("a reader broke off: {e}")))?;
-        self.active.remove(&shard);
+        let lease = self.active.remove(&shard);
         let why = why?;
         tracing::info!(stream = self.stream.name, shard, relation = self.table.plan.relation, why = ?why, "reader ended");
         self.soon |= why == Why::Lost;
-        match why {
-            Why::Ended => drop(self.ending.insert(shard)),
-            Why::CaughtUp => drop(self.caught_up.insert(shard)),
-            Why::Lost | Why::Yielded | Why::Stopped => {}
+        match (why, lease) {
+            (Why::Ended, Some(lease)) => drop(self.ending.insert(shard, lease)),
+            (Why::CaughtUp, Some(lease)) => drop(self.caught_up.insert(shard, lease)),
+            _ => {}
         }
         // A lost shard is looked at again soon: it may be another's, then the claim is refused, or the database may have
         // lost commits, then it is ours still.
@@ -134,6 +134,7 @@ impl Reading {
         let context = Arc::clone(&self.context);
         let (relation, arn) = (self.table.plan.relation.clone(), self.stream.label.clone());
         let asked = Instant::now();
+        let believed = self.believed();
         let known = self
             .table
             .insist(&context, "reading checkpoints", || async {
@@ -142,12 +143,15 @@ impl Reading {
             .await?;
         let Some(known) = known else { return Ok(None) };
         let known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
+        lose_forgotten(&believed, &known);
         let Some(mut listed) = self.list(&known).await? else { return Ok(None) };
         self.only_replayed(&mut listed)?;
         if !self.mind_the_gone(&known, &listed, asked).await? {
             return Ok(None);
         }
-        self.ending.retain(|shard| !known.get(shard).is_some_and(|k| k.ended));
+        // What was read of a shard that is lost was dropped: whoever has it next reads it again.
+        self.ending.retain(|shard, lease| !lease.is_lost() && !known.get(shard).is_some_and(|k| k.ended));
+        self.caught_up.retain(|_, lease| !lease.is_lost());
         let origin = match &self.origin {
             Some(origin) => origin.clone(),
             None => match self.find_origin(&known).await? {
@@ -204,7 +208,7 @@ impl Reading {
             self.stream.retention_hours > 0 && self.listed.as_ref().is_some_and(|(at, _)| *at > asked);
         let is_listed = |shard: &str| listed.iter().any(|s| s.id == shard);
         for gone in known.values().filter(|k| fresh && !k.ended && !is_listed(&k.shard)) {
-            if !self.active.contains_key(&gone.shard) && !self.ending.contains(&gone.shard) {
+            if !self.active.contains_key(&gone.shard) && !self.ending.contains_key(&gone.shard) {
                 self.decide_gap(&gone.shard, None, None, (None, self.kept_from())).await?;
             }
         }
@@ -249,6 +253,12 @@ impl Reading {
             session.record_gap((relation, label, shard), epoch, after, times).await
         };
         self.table.insist(&self.context, "recording a gap", attempt).await.map(drop)
+    }
+
+    /// What this process takes for committed of the shards it holds.
+    fn believed(&self) -> Vec<(Arc<Lease>, Checkpoint)> {
+        let held = self.active.values().chain(self.ending.values()).chain(self.caught_up.values());
+        held.map(|lease| (Arc::clone(lease), lease.committed())).collect()
     }
 
     /// The ranges of a shard that are to be carried again.
@@ -332,8 +342,13 @@ impl Reading {
         let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
         let shards: Vec<&str> = wanted.iter().map(|w| w.shard.as_str()).collect();
         let positions: Vec<&str> = wanted.iter().map(|w| w.position.as_str()).collect();
-        let held: Vec<&str> =
-            self.active.keys().chain(&self.ending).chain(&self.caught_up).map(String::as_str).collect();
+        let held: Vec<&str> = self
+            .active
+            .keys()
+            .chain(self.ending.keys())
+            .chain(self.caught_up.keys())
+            .map(String::as_str)
+            .collect();
         let attempt = || async {
             let session = context.control.session().await?;
             let lease_ms = context.config.lease.duration_ms;
@@ -405,6 +420,30 @@ impl Reading {
         self.active.insert(shard.clone(), lease);
         self.readers.spawn(async move { (shard, reader.run().await) });
         Ok(())
+    }
+}
+
+/// Loses the leases on shards of which the database knows less than it did: a crash, or a failover, took commits back.
+/// A shard with records to come would notice at its next commit; of one that is idle, or has ended, none may come.
+fn lose_forgotten(believed: &[(Arc<Lease>, Checkpoint)], known: &HashMap<String, KnownShard>) {
+    for (lease, checkpoint) in believed.iter().filter(|(lease, _)| !lease.is_lost()) {
+        let behind = match known.get(&lease.shard) {
+            None => true,
+            Some(k) if checkpoint.ended && !k.ended => true,
+            Some(k) => match (&checkpoint.sequence_number, &k.sequence_number) {
+                (Some(ours), Some(stored)) => compare_sequence(stored, ours).is_lt(),
+                (ours, None) => ours.is_some(),
+                (None, Some(_)) => false,
+            },
+        };
+        if behind {
+            tracing::warn!(
+                stream = lease.stream,
+                shard = lease.shard,
+                "the database has lost commits of the shard; it is read again"
+            );
+            lease.lose();
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct KnownShard {
     pub initial_position: String,
     /// The fencing epoch.
     pub epoch: i64,
+    /// Last record stored.
+    pub sequence_number: Option<String>,
 }
 
 impl Session {
@@ -171,7 +173,7 @@ impl Session {
 
     /// The shards of a stream that the database knows for a table.
     pub async fn known_shards(&self, relation: &str, stream: &str) -> Result<Vec<KnownShard>> {
-        let sql = "SELECT shard, ended, worker, initial_position, epoch FROM strata.shards \
+        let sql = "SELECT shard, ended, worker, initial_position, epoch, sequence_number FROM strata.shards \
                    WHERE relation = $1::text::regclass AND stream = $2";
         let rows = self.client.query(sql, &[&relation, &stream]).await.map_err(|e| self.failed(&e))?;
         Ok(rows
@@ -182,6 +184,7 @@ impl Session {
                 worker: row.get(2),
                 initial_position: row.get(3),
                 epoch: row.get(4),
+                sequence_number: row.get(5),
             })
             .collect())
     }
