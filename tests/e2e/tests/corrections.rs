@@ -103,7 +103,13 @@ async fn a_bad_release_is_taken_out_and_replayed() -> Result<()> {
     let live = Sidecar::ingest(&cluster, &endpoint, "clicks", &settings)?;
     let mut told = endpoint.put("clicks", &events::events(1..501, &mut rng)).await?;
     counted(&client, "SELECT count(*) FROM clicks", 500).await?;
-    let from: String = client.query_one("SELECT (now() AT TIME ZONE 'UTC')::text || 'Z'", &[]).await?.get(0);
+    let from: String = client
+        .query_one(
+            "SELECT (date_trunc('milliseconds', clock_timestamp()) AT TIME ZONE 'UTC')::text || 'Z'",
+            &[],
+        )
+        .await?
+        .get(0);
     let from = from.replace(' ', "T");
     // The bad release: values that a mapping or a constraint mended later would have put right, and dead letters.
     told.extend(endpoint.put("clicks", &partly_bad(events::events(501..1001, &mut rng))).await?);
@@ -113,8 +119,13 @@ async fn a_bad_release_is_taken_out_and_replayed() -> Result<()> {
         1000,
     )
     .await?;
-    let to: String =
-        client.query_one("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::text || 'Z'", &[]).await?.get(0);
+    let to: String = client
+        .query_one(
+            "SELECT (date_trunc('milliseconds', clock_timestamp()) AT TIME ZONE 'UTC')::text || 'Z'",
+            &[],
+        )
+        .await?
+        .get(0);
     let to = to.replace(' ', "T");
     let good = endpoint.put("clicks", &events::events(1001..1201, &mut rng)).await?;
     told.extend(good);
