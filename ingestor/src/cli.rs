@@ -60,8 +60,51 @@ pub enum Command {
     Produce(Produce),
     /// Look at records that could not become rows, try them again, delete them
     DeadLetters(DeadLetters),
+    /// Make a key that digests of the audit log are signed with
+    Keygen(Keygen),
+    /// Seal the audit log, prove that it only grew, sign its digest and publish it
+    Seal(Seal),
+    /// Verify the audit log against a digest: 0 sound, 3 not
+    Verify(Verify),
     /// Print the annotated default configuration
     Config,
+}
+
+/// Options of `keygen`.
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// Name of the key, which stands in every signature: without white space or plus signs, like audit.example.com
+    pub name: String,
+    /// File to write the secret into; it must not be there. The public key goes to standard output
+    pub key: PathBuf,
+}
+
+/// Options of `seal`.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// File with the secret that `strata keygen` wrote
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Directory that digests are published into, and the last one is read from
+    #[arg(long, value_name = "DIRECTORY")]
+    pub digests: PathBuf,
+    /// Go on, so often, also when nothing has changed
+    #[arg(long, value_name = "SECONDS")]
+    pub every: Option<u64>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The audit log and the audited tables
+    #[arg(long)]
+    pub audit: bool,
+    /// The public key that `strata keygen` printed, or a file with it
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// A digest that `strata seal` published
+    #[arg(long, value_name = "FILE")]
+    pub digest: Option<PathBuf>,
 }
 
 /// Options of `ingest` and `run`.

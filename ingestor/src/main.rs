@@ -31,6 +31,7 @@ mod status;
 mod stop;
 mod stream;
 mod trial;
+mod witness;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -85,6 +86,9 @@ async fn execute(cli: Cli, config: Config) -> Result<()> {
         Command::DeadLetters(options) => {
             dead_letters::run(&config, relation.as_deref(), &options.command).await
         }
+        Command::Keygen(options) => witness::keygen(&options),
+        Command::Seal(options) => witness::seal(&config, &options).await,
+        Command::Verify(options) => witness::verify(&config, &options).await,
         Command::Config => print(config::DEFAULT),
     }
 }

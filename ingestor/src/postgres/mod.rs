@@ -2,6 +2,7 @@
 //! Never: DDL, decisions about what to do after an error (its kind says that).
 
 mod apply;
+mod audit;
 pub mod catalog;
 mod copy;
 pub mod dsn;

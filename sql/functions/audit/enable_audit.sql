@@ -4,7 +4,7 @@ CREATE FUNCTION strata.enable_audit(relation regclass, exclude name[] DEFAULT '{
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._enable_audit(strata._authorize(relation, 'OWNER'), exclude, erasable) $$;
 COMMENT ON FUNCTION strata.enable_audit(regclass, name[], name[]) IS
-'Audits a table, with its partitions: every row version that comes or goes is hashed into the audit log, old versions are kept in a history relation beside the table, which is returned. Columns of exclude are in neither. The table needs a primary key. Rows that are there begin the log (baseline). On a table that is audited already it repairs triggers and writes a new baseline: what to do after ALTER COLUMN … TYPE or DROP COLUMN. Takes ownership; holds writers back until the transaction ends. Errors: ST013 if the table cannot be audited, 0A000 for a column of a type without row encoding, 42703 no such column, 25001 in a transaction that is not READ COMMITTED.';
+'Audits a table, with its partitions: every row version that comes or goes is hashed into the audit log, old versions are kept in a history relation beside the table, which is returned. Columns of exclude are in neither; erasable must be empty for now (0A000). The table needs a primary key. Rows that are there begin the log (baseline). On a table that is audited already it repairs triggers and writes a new baseline: what to do after ALTER COLUMN … TYPE or DROP COLUMN. Takes ownership; holds writers back until the transaction ends. Errors: ST013 if the table cannot be audited, 0A000 for a column of a type without row encoding, 42703 no such column, 25001 in a transaction that is not READ COMMITTED.';
 
 CREATE FUNCTION strata._enable_audit(relation regclass, exclude name[], erasable name[]) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
@@ -23,6 +23,12 @@ BEGIN
             MESSAGE = format('cannot begin to audit %s in a %s transaction', relation, current_setting('transaction_isolation')),
             DETAIL = 'The baseline must hold every row, and the snapshot of this transaction may not show them all.',
             HINT = 'Do it in a transaction of isolation level READ COMMITTED.';
+    END IF;
+    IF erasable <> '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = '0A000',
+            MESSAGE = 'columns of audited tables cannot be erased yet',
+            DETAIL = 'Their values would stay in hashes and history for good.',
+            HINT = 'Put columns that must be erasable into exclude.';
     END IF;
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._check_auditable(relation);

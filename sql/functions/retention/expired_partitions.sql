@@ -10,7 +10,7 @@ AS $$
     FROM unnest(strata._maintainable($1)) t (target), LATERAL strata._expired_partitions(strata._authorize(t.target, 'INGEST')) e
 $$;
 COMMENT ON FUNCTION strata.expired_partitions(regclass) IS
-'The partitions past retention, by age or size, of one event table or of all the caller may maintain (as owner or by grant_ingest): upper bound, size in bytes, and what holds each back: a rollup that has not folded its rows, has dirty groups in its range, whose bucket is not over, or whose buckets never begin where partitions do (give both the same time zone); a missing archive; a foreign key. blocked_by NULL: the next maintain_partitions, or strata maintain, lets it go. 42501 without the right, ST001 not an event table.';
+'The partitions past retention, by age or size, of one event table or of all the caller may maintain (as owner or by grant_ingest): upper bound, size in bytes, and what holds each back: a rollup that has not folded its rows, has dirty groups in its range, whose bucket is not over, or whose buckets never begin where partitions do (give both the same time zone); a missing archive; auditing; a foreign key. blocked_by NULL: the next maintain_partitions, or strata maintain, lets it go. 42501 without the right, ST001 not an event table.';
 
 CREATE FUNCTION strata._expired_partitions(
     relation regclass, OUT partition regclass, OUT upper timestamptz, OUT bytes bigint, OUT blocked_by text

@@ -148,6 +148,19 @@ SELECT agrees('events');
 TRUNCATE events;
 SELECT agrees('events');
 
+-- retention holds back what is audited: the log would miss it
+CREATE TABLE aging (ts timestamptz NOT NULL, id bigint NOT NULL, PRIMARY KEY (id, ts));
+SELECT strata.create_event_table('aging', 'ts', premake => 1);
+SELECT strata.ensure_partitions('aging', now() - interval '6 days', now()) > 0 AS made;
+INSERT INTO aging SELECT now() - n * interval '1 day', n FROM generate_series(0, 6) n;
+SELECT strata.enable_audit('aging');
+SELECT strata.alter_event_table('aging', retention => '2 days', accept_past => '1 day');
+CALL strata.maintain_partitions('aging');
+CALL strata.maintain_partitions('aging');
+SELECT DISTINCT blocked_by FROM strata.expired_partitions('aging');
+SELECT agrees('aging');
+SELECT refused($$SELECT strata.enable_audit('aging', erasable => '{id}')$$);
+
 -- columns come, go and are renamed; what the rows held is kept under the old name
 CREATE TABLE drift (id int PRIMARY KEY, a text, b int);
 INSERT INTO drift VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3), (4, 'four', 4);
