@@ -8,3 +8,4 @@ bench/ingest/run.sh
 bench/ingest/dedupe.sh
 bench/ingest/shapes.sh
 bench/insert/run.sh
+bench/audit/run.sh
