@@ -40,6 +40,7 @@ SELECT relation, reason, sqlstate, column_name FROM strata.dead_letters WHERE re
 SELECT check_name, object, status, value FROM strata.health WHERE object = 'users';
 SELECT strata._release_leases('w') >= 1 AS released;
 RESET ROLE;
+SELECT strata.purge_dead_letters('users') AS purged;
 SELECT strata.revoke_ingest('users', 'targets_sidecar');
 SELECT has_table_privilege('targets_sidecar', 'users', 'SELECT, INSERT, UPDATE, DELETE') AS may;
 
