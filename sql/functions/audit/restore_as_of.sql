@@ -32,7 +32,7 @@ BEGIN
     PERFORM strata._flush_audit();
     PERFORM set_config('strata.audit_context', coalesce(context, ''), true);
     IF key IS NULL THEN
-        PERFORM strata._prove_restored(relation, at);
+        PERFORM strata._prove_restored(strata._authorize(relation, 'SELECT'), at);
     END IF;
     RETURN total;
 END
@@ -71,12 +71,13 @@ COMMENT ON FUNCTION strata._restore_parts(regclass, text, text) IS 'The parts of
 
 CREATE FUNCTION strata._prove_restored(relation regclass, at timestamptz) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-    -- permit: none needed, it says no more than whether the rows are those of the time
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    audited strata._audited_tables := strata._audited_table(relation);
+    audited strata._audited_tables;
 BEGIN
+    PERFORM strata._authorized(relation, 'SELECT');
+    audited := strata._audited_table(relation);
     IF strata._audit_equal(strata._audit_scan(relation), (
         SELECT strata._audit_state_of(c.operation, c.added, c.removed ORDER BY c.chunk_id) FROM strata._audit_chunks c
         WHERE c.audit_id = audited.audit_id AND c.changed_at <= at))
