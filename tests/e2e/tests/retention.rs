@@ -346,8 +346,8 @@ async fn late_records_become_dead_letters() -> Result<()> {
     let running = Sidecar::ingest(&cluster, &endpoint, "clicks", &["refresh.interval_ms=0"])?;
     wait_for(
         &client,
-        "COPY to wait",
-        "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^COPY' AND wait_event_type = 'Lock'",
+        "the writer to wait",
+        "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'LOCK TABLE ONLY' AND wait_event_type = 'Lock'",
         1,
     )
     .await?;
@@ -385,8 +385,8 @@ async fn a_batch_overtaken_by_retention_does_not_stop_the_sidecar() -> Result<()
     holder.batch_execute("BEGIN; LOCK TABLE clicks IN SHARE MODE").await?;
     let settings = ["refresh.interval_ms=0", "batch.refused_rows_max=10"];
     let running = Sidecar::ingest(&cluster, &endpoint, "clicks", &settings)?;
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^COPY' AND wait_event_type = 'Lock'";
-    wait_for(&client, "COPY to wait", waits, 1).await?;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'LOCK TABLE ONLY' AND wait_event_type = 'Lock'";
+    wait_for(&client, "the writer to wait", waits, 1).await?;
     holder
         .batch_execute(
             "DO $$ BEGIN
