@@ -385,7 +385,8 @@ async fn a_batch_overtaken_by_retention_does_not_stop_the_sidecar() -> Result<()
     holder.batch_execute("BEGIN; LOCK TABLE clicks IN SHARE MODE").await?;
     let settings = ["refresh.interval_ms=0", "batch.refused_rows_max=10"];
     let running = Sidecar::ingest(&cluster, &endpoint, "clicks", &settings)?;
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'LOCK TABLE ONLY' AND wait_event_type = 'Lock'";
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'LOCK TABLE ONLY' AND wait_event_type = 'Lock'";
     wait_for(&client, "the writer to wait", waits, 1).await?;
     holder
         .batch_execute(
