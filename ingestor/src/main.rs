@@ -12,6 +12,7 @@ mod error;
 mod exposition;
 mod files;
 mod http;
+mod human;
 mod ingest;
 mod kinesis;
 mod layout;

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::metrics::{bytes, duration};
+use crate::human::{bytes, duration};
 use crate::postgres::Database;
 use crate::postgres::maintain::Expired;
 use crate::print;

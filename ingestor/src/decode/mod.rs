@@ -224,5 +224,4 @@ impl Decoder {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 pub(crate) mod tests;

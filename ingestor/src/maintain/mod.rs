@@ -9,7 +9,7 @@ pub use round::maintain;
 use crate::cli::Maintain;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::metrics::bytes;
+use crate::human::bytes;
 use crate::postgres::{Database, Session};
 use crate::print;
 use crate::status::expired_table;

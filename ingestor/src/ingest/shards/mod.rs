@@ -1,27 +1,24 @@
 //! Which shards of a stream this process reads for a table: its share of them, as the database deals it out, each from
 //! where its checkpoint says. What is new is found by listing, and by what other workers make known. Never: records.
 
+mod gaps;
+mod listing;
+
 use super::family::{AT, Origin, TRIM_HORIZON, Wanted, plan, time_of};
 use super::reader::{Reader, Why};
 use super::setup::FeedSetup;
 use super::table::Lane;
 use super::{Context, Table};
-use crate::config::{OnGap, Start};
 use crate::decode::{Bounds, Decoder};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::lease::{Checkpoint, Hold, Lease};
 use crate::postgres::leases::{KnownShard, Share};
-use crate::replay::Window;
-use crate::stop::Backoff;
-use crate::stream::{Listing, Position, Shard, Stream, compare_sequence};
-use std::collections::{HashMap, HashSet};
+use crate::stream::{Position, Shard, Stream, compare_sequence};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use strata_core::time::format_timestamptz;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Seconds from 1970 to 2000.
-const EPOCH_2000: i64 = 946_684_800;
 /// How soon a worker looks again that lost a shard, or holds fewer than its share.
 const SOON: Duration = Duration::from_millis(500);
 
@@ -181,159 +178,10 @@ impl Reading {
         Ok(Some(waiting + unclaimed))
     }
 
-    /// Whether reading of a shard goes on behind records that may be lost.
-    async fn mind_the_gap(&self, shard: &str, epoch: i64, checkpoint: &Checkpoint) -> Result<bool> {
-        let may_be = checkpoint.sequence_number.is_some() && self.stream.retention_hours > 0;
-        let Some(complete) = checkpoint.complete_until.filter(|_| may_be) else {
-            return Ok(false);
-        };
-        let kept_from = self.kept_from();
-        if complete >= kept_from {
-            return Ok(false);
-        }
-        let after = checkpoint.sequence_number.as_deref();
-        self.decide_gap(shard, Some(epoch), after, (Some(complete), kept_from)).await?;
-        Ok(true)
-    }
-
-    /// Shards that are gone before they were read to their end; `false`: stopped meanwhile.
-    async fn mind_the_gone(
-        &mut self,
-        known: &HashMap<String, KnownShard>,
-        listed: &[Shard],
-        asked: Instant,
-    ) -> Result<bool> {
-        // Listed since the database was asked what it knows, which is nothing that was not there then.
-        let fresh =
-            self.stream.retention_hours > 0 && self.listed.as_ref().is_some_and(|(at, _)| *at > asked);
-        let is_listed = |shard: &str| listed.iter().any(|s| s.id == shard);
-        for gone in known.values().filter(|k| fresh && !k.ended && !is_listed(&k.shard)) {
-            if !self.active.contains_key(&gone.shard) && !self.ending.contains_key(&gone.shard) {
-                self.decide_gap(&gone.shard, None, None, (None, self.kept_from())).await?;
-            }
-        }
-        Ok(!self.table.stop.is_stopped())
-    }
-
-    /// Records that arrived before this are gone.
-    fn kept_from(&self) -> i64 {
-        now() - i64::from(self.stream.retention_hours) * 3_600_000_000
-    }
-
-    /// Stops the table, or writes the gap down and goes on.
-    async fn decide_gap(
-        &self,
-        shard: &str,
-        epoch: Option<i64>,
-        after: Option<&str>,
-        times: (Option<i64>, i64),
-    ) -> Result<()> {
-        let (relation, label) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
-        let what = match times.0 {
-            Some(complete) => format!("was read until {} only", format_timestamptz(complete)),
-            None => "has expired before it was read to its end".to_owned(),
-        };
-        let hours = self.stream.retention_hours;
-        if self.context.config.kinesis.on_gap == OnGap::Stop {
-            return Err(Error::end(format!(
-                "{shard} of stream {} {what}, and the stream keeps records for {hours} hours: some may be lost; set \
-                 kinesis.on_gap = \"skip\" to go on and write the gap down in strata.ingest_gaps",
-                self.stream.name
-            )));
-        }
-        tracing::error!(
-            stream = self.stream.name,
-            shard,
-            relation,
-            after,
-            "{shard} {what}: records may be lost; going on, the gap is written down"
-        );
-        let attempt = || async {
-            let session = self.context.control.session().await?;
-            session.record_gap((relation, label, shard), epoch, after, times).await
-        };
-        self.table.insist(&self.context, "recording a gap", attempt).await.map(drop)
-    }
-
     /// What this process takes for committed of the shards it holds.
     fn believed(&self) -> Vec<(Arc<Lease>, Checkpoint)> {
         let held = self.active.values().chain(self.ending.values()).chain(self.caught_up.values());
         held.map(|lease| (Arc::clone(lease), lease.committed())).collect()
-    }
-
-    /// The ranges of a shard that are to be carried again.
-    fn replayed(&self, shard: &str) -> &[(String, String)] {
-        let replay = self.context.options.replay.as_deref();
-        replay.map_or(&[], |replay| replay.window.ranges(&self.stream.arn, shard))
-    }
-
-    /// Leaves the shards that a replay of records concerns; all of them must still be there.
-    fn only_replayed(&self, listed: &mut Vec<Shard>) -> Result<()> {
-        let replay = self.context.options.replay.as_deref();
-        let Some(Window::Records(ranges)) = replay.map(|replay| &replay.window) else { return Ok(()) };
-        let ours = ranges.keys().filter(|(stream, _)| *stream == self.stream.arn);
-        for (_, shard) in ours {
-            if !listed.iter().any(|s| s.id == *shard) {
-                return Err(Error::end(format!(
-                    "{shard} is not in stream {} any more: its records are past the stream's retention",
-                    self.stream.name
-                )));
-            }
-        }
-        listed.retain(|s| !self.replayed(&s.id).is_empty());
-        Ok(())
-    }
-
-    /// The shards there are: listed anew now and then, and where another worker knows one that was not there.
-    async fn list(&mut self, known: &HashMap<String, KnownShard>) -> Result<Option<Vec<Shard>>> {
-        let context = Arc::clone(&self.context);
-        let source = context.sources.of(&self.stream.name)?;
-        let old = self.listed.take();
-        if let Some((at, listed)) = &old {
-            let ids: HashSet<&str> = listed.iter().map(|s| s.id.as_str()).collect();
-            let new = known.values().any(|k| !k.ended && !ids.contains(k.shard.as_str()));
-            let interval = Duration::from_millis(context.config.kinesis.list_interval_ms);
-            if at.elapsed() < if new { interval.min(SOON) } else { interval } {
-                let listed = listed.clone();
-                self.listed = old;
-                return Ok(Some(listed));
-            }
-        }
-        let listed = match (source.list_shards(&self.stream, Listing::All).await, old) {
-            (Ok(listed), _) => Some(listed),
-            // What was listed before is good enough: the database is told that we live meanwhile.
-            (Err(error), Some((at, listed))) if error.kind == Kind::Retry => {
-                self.table.wait(&context, &mut Backoff::default(), "listing shards", &error).await;
-                self.listed = Some((at, listed.clone()));
-                return Ok(Some(listed));
-            }
-            _ => {
-                let attempt = || source.list_shards(&self.stream, Listing::All);
-                self.table.insist(&context, "listing shards", attempt).await?
-            }
-        };
-        let Some(listed) = listed else { return Ok(None) };
-        self.listed = Some((Instant::now(), listed.clone()));
-        Ok(Some(listed))
-    }
-
-    /// Where reading began, as persisted, or where it begins now.
-    async fn find_origin(&self, known: &HashMap<String, KnownShard>) -> Result<Option<Origin>> {
-        let context = &self.context;
-        let source = context.sources.of(&self.stream.name)?;
-        let persisted = known.values().find_map(|k| time_of(&k.initial_position));
-        let (at, listing) = match (persisted, self.feed.start) {
-            (Some(at), _) | (None, Start::At(at)) => {
-                (at, if at > now() { Listing::Open } else { Listing::OpenAt(at) })
-            }
-            (None, Start::TrimHorizon) => return Ok(Some(Origin::TrimHorizon)),
-            (None, Start::Latest) if known.is_empty() => (now(), Listing::Open),
-            // Begun before at a time that all shards read since have left behind: only what came of them.
-            (None, Start::Latest) => return Ok(Some(Origin::At(0, HashSet::new()))),
-        };
-        let attempt = || source.list_shards(&self.stream, listing);
-        let open = self.table.insist(context, "listing shards", attempt).await?;
-        Ok(open.map(|open| Origin::At(at, open.into_iter().map(|s| s.id).collect())))
     }
 
     /// `None`: stopped. `Some(None)`: somebody else has begun with the stream meanwhile.
@@ -445,9 +293,4 @@ fn lose_forgotten(believed: &[(Arc<Lease>, Checkpoint)], known: &HashMap<String,
             lease.lose();
         }
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX) - EPOCH_2000 * 1_000_000
 }

@@ -1,0 +1,231 @@
+//! Counters of a running process, and whether it does its work. Never: payloads, DSNs.
+
+mod expose;
+mod progress;
+
+pub use progress::{report, summary};
+
+use crate::error::Error;
+use crate::exposition::{Counters, Durations};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
+
+/// Counters; all since the start.
+#[derive(Default)]
+pub struct Metrics {
+    /// Records read.
+    pub records: AtomicU64,
+    /// Bytes of these.
+    pub bytes: AtomicU64,
+    /// Rows committed.
+    pub rows: AtomicU64,
+    /// Batches committed.
+    pub batches: AtomicU64,
+    /// Dead letters committed.
+    pub dead_letters: AtomicU64,
+    /// Attempts after a failure, of any kind.
+    pub retries: AtomicU64,
+    /// Batches folded into rollups.
+    pub refreshed: AtomicU64,
+    /// Batches by table and what became of them.
+    pub outcomes: Counters,
+    /// Leases by what happened to them.
+    pub leases: Counters,
+    /// Time a batch's COPY took, by table.
+    pub copy: Durations,
+    /// Time its COMMIT took.
+    pub commit: Durations,
+    records_by: Counters,
+    bytes_by: Counters,
+    skipped_by: Counters,
+    repeated_by: Counters,
+    rows_by: Counters,
+    dead_by: Counters,
+    retries_by: Counters,
+    tables_stopped: AtomicU64,
+    /// Tables whose batches fail again and again.
+    blocked: Mutex<HashSet<String>>,
+    queues: Mutex<Vec<Queue>>,
+    /// Bytes of files read, and of all.
+    files: Mutex<Option<FileProgress>>,
+    shards: Mutex<HashMap<ShardName, ShardGauge>>,
+    started: AtomicBool,
+    stopping: AtomicBool,
+    database: AtomicBool,
+}
+
+/// Table, stream and shard.
+pub type ShardName = (String, String, String);
+
+/// Tells how far reading of files has come.
+type FileProgress = Box<dyn Fn() -> (u64, u64) + Send + Sync>;
+
+/// How full a queue is, while it is there.
+struct Queue {
+    table: String,
+    name: &'static str,
+    fill: Box<dyn Fn() -> Option<f64> + Send + Sync>,
+}
+
+/// Whether the process does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Streams or tables have not been found yet.
+    Starting,
+    /// It does.
+    Ready,
+    /// The database does not answer.
+    Away,
+    /// It answers, and takes no rows.
+    Blocked,
+    /// It was asked to end.
+    Stopping,
+}
+
+impl Readiness {
+    /// For a person.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Away => "the database does not answer",
+            Self::Blocked => "the database takes no rows",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// SQLSTATEs told apart for one table: triggers raise what they like.
+const STATES_MAX: usize = 40;
+
+#[derive(Debug)]
+struct ShardGauge {
+    behind: Duration,
+    seen: Instant,
+}
+
+impl Metrics {
+    /// A shard was read: it is behind the tip by this.
+    pub fn shard_read(&self, shard: &ShardName, behind_ms: i64) {
+        let behind = Duration::from_millis(u64::try_from(behind_ms).unwrap_or_default());
+        let gauge = ShardGauge { behind, seen: Instant::now() };
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        match shards.get_mut(shard) {
+            Some(known) => *known = gauge,
+            None => drop(shards.insert(shard.clone(), gauge)),
+        }
+    }
+
+    /// A shard is no longer read here.
+    pub fn shard_left(&self, shard: &ShardName) {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+    }
+
+    /// Records came in.
+    pub fn read(&self, (table, stream, _): &ShardName, records: usize, bytes: usize) {
+        Self::add(&self.records, records);
+        Self::add(&self.bytes, bytes);
+        self.records_by.add(&[table, stream], records);
+        self.bytes_by.add(&[table, stream], bytes);
+    }
+
+    /// Events were passed over.
+    pub fn skipped(&self, (table, stream, _): &ShardName, events: usize) {
+        if events > 0 {
+            self.skipped_by.add(&[table, stream], events);
+        }
+    }
+
+    /// A batch is in the database.
+    pub fn committed(&self, table: &str, rows: usize, dead_letters: &[Option<String>]) {
+        Self::add(&self.rows, rows);
+        Self::add(&self.batches, 1);
+        Self::add(&self.dead_letters, dead_letters.len());
+        self.rows_by.add(&[table], rows);
+        for state in dead_letters {
+            self.dead_by.add_bounded(table, state.as_deref().unwrap_or("none"), STATES_MAX, 1);
+        }
+    }
+
+    /// Rows were left out.
+    pub fn repeated(&self, table: &str, rows: usize) {
+        if rows > 0 {
+            self.repeated_by.add(&[table], rows);
+        }
+    }
+
+    /// Something is to be tried again.
+    pub fn retry(&self, error: &Error) {
+        Self::add(&self.retries, 1);
+        self.retries_by.add(&[error.retry_kind()], 1);
+    }
+
+    /// A table was stopped by an error.
+    pub fn table_stopped(&self) {
+        Self::add(&self.tables_stopped, 1);
+    }
+
+    /// Watches how full a queue is, for as long as anybody else sends into it.
+    pub fn watch<T: Send + 'static>(&self, table: &str, name: &'static str, queue: &Sender<T>) {
+        let queue = queue.downgrade();
+        #[allow(clippy::cast_precision_loss)]
+        let fill = move || {
+            let queue = queue.upgrade()?;
+            Some(1.0 - queue.capacity() as f64 / queue.max_capacity() as f64)
+        };
+        let watched = Queue { table: table.to_owned(), name, fill: Box::new(fill) };
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
+    }
+
+    /// Follows the reading of files.
+    pub fn follow(&self, files: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(files));
+    }
+
+    /// Streams and tables were found.
+    pub fn started(&self) {
+        self.started.store(true, Relaxed);
+    }
+
+    /// The end was asked for.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// The database does or does not answer.
+    pub fn database_answers(&self, answers: bool) {
+        self.database.store(answers, Relaxed);
+    }
+
+    /// Batches of a table are or are not written.
+    pub fn writing(&self, table: &str, works: bool) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        if works {
+            blocked.remove(table);
+        } else {
+            blocked.insert(table.to_owned());
+        }
+    }
+
+    /// Whether the process does its work.
+    pub fn readiness(&self) -> Readiness {
+        if self.stopping.load(Relaxed) {
+            Readiness::Stopping
+        } else if !self.started.load(Relaxed) {
+            Readiness::Starting
+        } else if self.database.load(Relaxed) {
+            let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            if blocked.is_empty() { Readiness::Ready } else { Readiness::Blocked }
+        } else {
+            Readiness::Away
+        }
+    }
+
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, n: usize) {
+        counter.fetch_add(n as u64, Relaxed);
+    }
+}
