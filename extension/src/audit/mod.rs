@@ -2,6 +2,7 @@
 //! are. What a chunk's bytes mean is strata-core's; the log itself is SQL's.
 
 mod compare;
+mod history;
 mod log;
 mod scan;
 mod segment;

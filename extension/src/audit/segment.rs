@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use strata_core::chunk::{CHUNK_ROWS_MAX, Entry};
 
 use super::target::Target;
-use super::write;
+use super::{history, write};
 
 /// Segments kept open at most.
 const SEGMENTS_MAX: usize = 8;
@@ -112,7 +112,7 @@ pub unsafe fn with_segment(
         } else if full.1 {
             // (writing may look things up, and must not find the list borrowed)
             let (target, rows) = SEGMENTS.with_borrow_mut(|segments| segments[place].take_old_rows());
-            write::history(&target, &rows);
+            history::write(&target, &rows);
         }
     }
 }
@@ -165,7 +165,7 @@ impl Segment {
         unsafe {
             write::chunk(self);
             let (target, rows) = self.take_old_rows();
-            write::history(&target, &rows);
+            history::write(&target, &rows);
         }
     }
 }

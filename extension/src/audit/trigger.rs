@@ -7,7 +7,7 @@ use strata_core::chunk;
 
 use super::segment::{self, Operation, Segment};
 use super::target::{self, Target};
-use super::{scan, write};
+use super::{history, scan};
 use std::cell::RefCell;
 use std::rc::Rc;
 use strata_core::encoding::RowBytes;
@@ -111,7 +111,7 @@ unsafe fn take_away(
 ) {
     unsafe {
         segment.removed.push(entry);
-        let row = write::old_row(segment, target, slot);
+        let row = history::row(segment, target, slot);
         segment.keep_old_row(row);
     }
 }

@@ -1,16 +1,14 @@
-//! Rows of the log and of history, written by direct heap and index insert: whoever changes a table has no right on
-//! them. Never here: which rows, and when.
+//! Rows of the log, written by direct heap and index insert: whoever changes a table has no right on it. Never here:
+//! which rows, and when.
 
 use std::cell::OnceCell;
 use std::ffi::CStr;
-use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use strata_core::chunk::{Record, Rows};
 
 use super::segment::Segment;
-use super::target::{HISTORY_COLUMNS, Target, columns};
 use crate::{batch, catalog};
 
 /// Columns of `strata._audit_chunks`; `sql/schema/11_audit.sql` declares them in this order.
@@ -172,69 +170,6 @@ unsafe fn insert_chunk(chunk: Chunk) {
             }
         }
         pg_sys::table_close(log, lock);
-    }
-}
-
-/// A row of history from the old version in a slot, in memory of the transaction.
-pub unsafe fn old_row(
-    segment: &Segment,
-    target: &Target,
-    slot: *mut pg_sys::TupleTableSlot,
-) -> pg_sys::HeapTuple {
-    unsafe {
-        let (stored, absent) = columns(slot);
-        let count = (*target.history_descriptor).natts as usize;
-        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0); count], vec![true; count]);
-        values[0] = pg_sys::Datum::from(segment.chunk_id);
-        values[1] = pg_sys::Datum::from(segment.changed_at);
-        values[2] = pg_sys::Datum::from(pg_sys::GetTopFullTransactionId().value);
-        values[3] = pg_sys::Datum::from(segment.operation.letter());
-        nulls[..HISTORY_COLUMNS].fill(false);
-        for (to, from) in &target.history_places {
-            if absent[*from] {
-                continue;
-            }
-            let length = (*target.history_descriptor).attrs.as_slice(count)[*to].attlen;
-            values[*to] = if length == -1 { inline(stored[*from]) } else { stored[*from] };
-            nulls[*to] = false;
-        }
-        let before = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
-        let row = pg_sys::heap_form_tuple(target.history_descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::MemoryContextSwitchTo(before);
-        row
-    }
-}
-
-/// A value that does not refer to the TOAST table of another relation.
-unsafe fn inline(value: pg_sys::Datum) -> pg_sys::Datum {
-    unsafe {
-        let pointer: *mut pg_sys::varlena = value.cast_mut_ptr();
-        if pgrx::varatt_is_1b_e(pointer) {
-            pg_sys::Datum::from(pg_sys::detoast_external_attr(pointer))
-        } else {
-            value
-        }
-    }
-}
-
-/// Writes old versions, and frees them.
-pub unsafe fn history(target: &Rc<Target>, rows: &[pg_sys::HeapTuple]) {
-    if rows.is_empty() {
-        return;
-    }
-    unsafe {
-        let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
-        let history = pg_sys::try_table_open(target.history, lock);
-        if history.is_null() {
-            pgrx::error!("the history of an audited table is gone");
-        }
-        let indexes = pg_sys::CatalogOpenIndexes(history);
-        for row in rows {
-            pg_sys::CatalogTupleInsertWithInfo(history, *row, indexes);
-            pg_sys::heap_freetuple(*row);
-        }
-        pg_sys::CatalogCloseIndexes(indexes);
-        pg_sys::table_close(history, lock);
     }
 }
 

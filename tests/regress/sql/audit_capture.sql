@@ -98,6 +98,22 @@ TRUNCATE many;
 SELECT agrees('many');
 SELECT * FROM logged('many');
 SELECT count(*), count(DISTINCT id) FROM many_history;
+-- each of them by its index, too, whose entries are of the very rows
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SELECT count(*), bool_and(v = 'v' || id) AS same FROM many_history WHERE id > 0;
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+-- values that go to the history's own TOAST table
+CREATE TABLE wide (id int PRIMARY KEY, v text);
+ALTER TABLE wide ALTER v SET STORAGE EXTERNAL;
+SELECT strata.enable_audit('wide');
+INSERT INTO wide SELECT n, repeat(md5(n::text), 100 * (n % 3)) FROM generate_series(1, 400) n;
+UPDATE wide SET v = 'short';
+DELETE FROM wide;
+SELECT strata_operation AS operation, count(*), bool_and(v = CASE strata_operation WHEN 'U' THEN repeat(md5(id::text), 100 * (id % 3)) ELSE 'short' END) AS same
+FROM wide_history GROUP BY 1 ORDER BY 1;
+SELECT agrees('wide');
 
 -- partitions: through the parent, into a partition, over the edge, by MERGE, into one that was made later
 CREATE TABLE parts (id int, k int, v text, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
