@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::audit::Expiry;
 use crate::errors::raise;
 
 /// What the catalog says of an event table.
@@ -167,6 +168,19 @@ pub unsafe fn audited_table(relation: pg_sys::Oid) -> Option<AuditedTable> {
                 excluded: ids(5).unwrap_or_default(),
                 keys: ids(6).unwrap_or_default(),
             })
+        })
+        .next()
+    }
+}
+
+/// `strata._audit_expired` (`partition` 2, `is_gone` 3): how far retention is with the first of these relations that it
+/// has come to.
+pub unsafe fn expiry(relations: &[pg_sys::Oid]) -> Option<Expiry> {
+    unsafe {
+        scan(our_table(c"_audit_expired")?, |tuple, descriptor| {
+            let mine = relations.contains(&oid_attribute(tuple, 2, descriptor));
+            let is_gone = attribute(tuple, 3, descriptor).value() != 0;
+            mine.then_some(if is_gone { Expiry::Gone } else { Expiry::Going })
         })
         .next()
     }

@@ -334,6 +334,25 @@ REVOKE ALL ON FUNCTION strata._audit_differences(regclass, int) FROM PUBLIC;
 COMMENT ON FUNCTION strata._audit_differences(regclass, int) IS
 'The rows in which a table differs from its log: edited, missing or extra, with their key as far as it is known, and the chunk that knows them.';
 
+CREATE FUNCTION strata._audit_take_partition(partition regclass, operation text, detail text, come boolean) RETURNS bigint
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_take_partition_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_take_partition(regclass, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_take_partition(regclass, text, text, boolean) IS
+'Writes all rows of a partition, which the caller has made stand still, into the log as rows that came, or went; returns how many. History gets none of them.';
+
+CREATE FUNCTION strata._audit_forget_target(partition regclass) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_forget_target_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_forget_target(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_forget_target(regclass) IS 'Lets every session look anew at what becomes of rows of a partition.';
+
+CREATE FUNCTION strata._audit_hold(relation regclass) RETURNS void
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_hold_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_hold(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_hold(regclass) IS 'Keeps the partitions of a table from being detached or dropped until the transaction ends.';
+
 CREATE FUNCTION strata._append_leaves(size bigint, leaves bytea[]) RETURNS bytea
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'append_leaves_wrapper';

@@ -107,10 +107,20 @@ CREATE TABLE strata._audit_states (
 );
 ALTER TABLE strata._audit_states ALTER state SET STORAGE EXTERNAL;
 
+-- Partitions of audited event tables that retention has come to: first their rows stand still, then they are gone for the log,
+-- then the partition is detached. The native library reads the second and third column by position.
+CREATE TABLE strata._audit_expired (
+    audit_id int NOT NULL,
+    partition regclass NOT NULL,
+    is_gone boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (audit_id, partition)
+);
+
 ALTER TABLE strata._audit_log OWNER TO strata_audit;
 ALTER TABLE strata._audit_entries OWNER TO strata_audit;
 ALTER TABLE strata._audit_tiles OWNER TO strata_audit;
 ALTER TABLE strata._audit_states OWNER TO strata_audit;
+ALTER TABLE strata._audit_expired OWNER TO strata_audit;
 ALTER TABLE strata._audited_tables OWNER TO strata_audit;
 ALTER TABLE strata._audit_columns OWNER TO strata_audit;
 ALTER TABLE strata._audit_chunks OWNER TO strata_audit;
@@ -125,3 +135,4 @@ SELECT pg_extension_config_dump('strata._audit_log', '');
 SELECT pg_extension_config_dump('strata._audit_entries', '');
 SELECT pg_extension_config_dump('strata._audit_tiles', '');
 SELECT pg_extension_config_dump('strata._audit_states', '');
+SELECT pg_extension_config_dump('strata._audit_expired', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');

@@ -67,10 +67,18 @@ fn audit_differences(
     }
     // (a row that came and went again is expected no more)
     let mut missing: HashMap<u64, Vec<i64>> = HashMap::new();
-    for row in expected.into_values().filter(|row| row.count > 0) {
+    let (too_often, there): (Vec<_>, Vec<_>) =
+        expected.into_values().filter(|row| row.count != 0).partition(|row| row.count < 0);
+    for row in there {
         missing.entry(row.key).or_default().push(row.chunk_id);
     }
     let mut differences: Vec<Difference> = Vec::new();
+    // what went with a partition, and the log did not have it so
+    for row in too_often {
+        let was = missing.get_mut(&row.key).and_then(Vec::pop);
+        let fault = if was.is_some() { "edited" } else { "extra" };
+        differences.push((fault, None, None, None, was.or(Some(row.chunk_id)), row.key.cast_signed()));
+    }
     for row in strange {
         let was = missing.get_mut(&row.key).and_then(Vec::pop);
         let fault = if was.is_some() { "edited" } else { "extra" };

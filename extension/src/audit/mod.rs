@@ -4,11 +4,13 @@
 mod compare;
 mod history;
 mod log;
+mod partition;
 mod scan;
 mod segment;
 mod target;
 mod trigger;
 mod write;
 
+pub use partition::Expiry;
 pub use segment::{on_subtransaction, on_transaction};
 pub use target::register_callbacks;

@@ -3,14 +3,24 @@
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::partition;
 use super::segment::{self, Operation};
 use super::target;
 use crate::bounds;
 use strata_core::chunk;
 use strata_core::chunk::State;
 
-/// The relations that hold the rows of a table: itself, or its partitions.
+/// The relations that hold the rows of a table as the log has it, by the active snapshot: itself, or its partitions that
+/// are not past retention.
 pub unsafe fn leaves(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    unsafe {
+        let gone = partition::gone(relation);
+        all_leaves(relation).into_iter().filter(|leaf| !gone.contains(leaf)).collect()
+    }
+}
+
+/// The relations that hold the rows of a table: itself, or its partitions.
+pub unsafe fn all_leaves(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     unsafe {
         bounds::with_descendants(relation)
             .into_iter()
@@ -22,7 +32,7 @@ pub unsafe fn leaves(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// Those of them whose rows a truncation of `relation` must tell of: `relation` itself, or what has no such trigger.
 pub unsafe fn leaves_without_trigger(relation: pg_sys::Oid, function: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     unsafe {
-        leaves(relation)
+        all_leaves(relation)
             .into_iter()
             .filter(|leaf| *leaf == relation || !has_trigger(*leaf, function))
             .collect()

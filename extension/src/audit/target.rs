@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use strata_core::encoding::RowBytes;
 use strata_core::merkle::Hash;
 
+use super::partition::Expiry;
 use crate::catalog;
 use crate::errors::raise;
 use crate::leaf::{Encoder, identities};
@@ -27,6 +28,8 @@ pub struct Target {
     pub encoder: Encoder,
     /// Where in a row of history each column of a stored row goes: pairs of places, history's first.
     pub history_places: Vec<(usize, usize)>,
+    /// Whether the relation is, or belongs to, a partition that retention has come to.
+    pub expiry: Option<Expiry>,
     depends_on: Vec<pg_sys::Oid>,
 }
 
@@ -121,9 +124,9 @@ unsafe fn lineage(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 
 unsafe fn make(relation: pg_sys::Oid) -> Option<Target> {
     unsafe {
-        let (root, entry) = lineage(relation)
-            .into_iter()
-            .find_map(|one| catalog::audited_table(one).map(|entry| (one, entry)))?;
+        let lineage = lineage(relation);
+        let (root, entry) =
+            lineage.iter().copied().find_map(|one| catalog::audited_table(one).map(|entry| (one, entry)))?;
         let encoder = Encoder::of_partition(relation, root, &entry.excluded, &entry.keys);
         let columns = identities::attributes_of_partition(relation, root);
         let is_excluded = |id: u32| entry.excluded.iter().any(|one| u32::try_from(*one) == Ok(id));
@@ -145,6 +148,7 @@ unsafe fn make(relation: pg_sys::Oid) -> Option<Target> {
             history_descriptor: descriptor_of(entry.history),
             encoder,
             history_places: places,
+            expiry: catalog::expiry(&lineage),
             depends_on,
         })
     }

@@ -7,7 +7,7 @@ use strata_core::chunk;
 
 use super::segment::{self, Operation, Segment};
 use super::target::{self, Target};
-use super::{history, scan};
+use super::{history, partition, scan};
 use std::cell::RefCell;
 use std::rc::Rc;
 use strata_core::encoding::RowBytes;
@@ -64,6 +64,11 @@ pub unsafe extern "C-unwind" fn strata_audit_row(fcinfo: pg_sys::FunctionCallInf
             event => command_of((*data.tg_trigtuple).t_data, event == pg_sys::TRIGGER_EVENT_INSERT),
         };
         with_target((*data.tg_relation).rd_id, |target, bench| {
+            if target.expiry.is_some_and(|expiry| {
+                partition::is_passed_over(expiry, (*data.tg_relation).rd_id, new.is_none())
+            }) {
+                return;
+            }
             let added = new.map(|slot| target.leaf(slot, bench));
             let removed = old.map(|slot| target.leaf(slot, bench));
             // nothing was changed but columns that are not logged
@@ -148,10 +153,13 @@ pub unsafe extern "C-unwind" fn strata_audit_truncate(fcinfo: pg_sys::FunctionCa
         let relation = (*data.tg_relation).rd_id;
         let command = pg_sys::GetCurrentCommandId(false);
         // a partition that has the trigger itself tells of its own rows
-        for partition in scan::leaves_without_trigger(relation, (*data.tg_trigger).tgfoid) {
-            let target = target::target(partition);
+        for leaf in scan::leaves_without_trigger(relation, (*data.tg_trigger).tgfoid) {
+            let target = target::target(leaf);
+            if target.expiry.is_some_and(|expiry| partition::is_passed_over(expiry, leaf, true)) {
+                continue;
+            }
             let mut bench = target.bench();
-            scan::rows(partition, scan::latest_snapshot(), |slot| {
+            scan::rows(leaf, scan::latest_snapshot(), |slot| {
                 let (leaf, key) = target.leaf(slot, &mut bench);
                 segment::with_segment(&target, Operation::Truncate, command, |segment| {
                     take_away(segment, &target, chunk::entry(&leaf, key), slot);

@@ -3,12 +3,14 @@
 
 use std::cell::OnceCell;
 use std::ffi::CStr;
+use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use strata_core::chunk::{Record, Rows};
+use strata_core::chunk::{Entry, Record, Rows};
 
 use super::segment::Segment;
+use super::target::Target;
 use crate::{batch, catalog};
 
 /// Columns of `strata._audit_chunks`; `sql/schema/11_audit.sql` declares them in this order.
@@ -33,8 +35,8 @@ struct Chunk<'row> {
     role: pg_sys::Oid,
     context: Option<&'row str>,
     detail: Option<&'row str>,
-    added: &'row mut Vec<[u8; 40]>,
-    removed: &'row mut Vec<[u8; 40]>,
+    added: &'row mut Vec<Entry>,
+    removed: &'row mut Vec<Entry>,
 }
 
 /// The next chunk's id. The transaction has its own by then: the sealer's horizon rests on that.
@@ -98,6 +100,35 @@ pub unsafe fn chunk(segment: &mut Segment) {
         removed: &mut segment.removed,
     };
     unsafe { insert_chunk(chunk) };
+}
+
+/// Writes rows that all came or all went, without a segment; leaves `entries` empty.
+pub unsafe fn rows(
+    target: &Rc<Target>,
+    operation: &str,
+    detail: Option<&str>,
+    come: bool,
+    entries: &mut Vec<Entry>,
+) {
+    let mut none = Vec::new();
+    unsafe {
+        let context = context();
+        let (added, removed) = if come { (&mut *entries, &mut none) } else { (&mut none, &mut *entries) };
+        insert_chunk(Chunk {
+            id: next_chunk_id(),
+            audit_id: target.audit_id,
+            uuid: target.uuid,
+            operation,
+            schema: target.encoder.schema(),
+            changed_at: pg_sys::GetCurrentTimestamp(),
+            role: pg_sys::GetUserId(),
+            context: context.as_deref(),
+            detail,
+            added,
+            removed,
+        });
+    }
+    entries.clear();
 }
 
 /// Writes a chunk without rows: something that happened to the table or the log.

@@ -14,7 +14,7 @@ use strata_core::time::format_timestamptz;
 pub struct Entry {
     /// Its table.
     pub relation: String,
-    /// made, sealed, refreshed, frozen, detached, dropped, pruned; left (a lock was not to be had), failed.
+    /// made, sealed, refreshed, frozen, expired, detached, dropped, pruned; left (a lock was not to be had), failed.
     pub action: &'static str,
     /// Partition, rollup, instant or step.
     pub on: Option<String>,
@@ -147,6 +147,7 @@ impl Round<'_> {
                 "seal" => self.seal().await,
                 "refresh" => self.refresh().await,
                 "freeze" => self.freeze().await,
+                "expire" => self.expire().await,
                 "detach" => self.detach().await,
                 "drop" => self.drop_detached().await,
                 "trim" => self.trim().await,
@@ -207,6 +208,17 @@ impl Round<'_> {
         let (session, relation, timeout) = (self.session, self.relation, self.settings.lock_timeout_ms);
         if let Some(to) = self.patiently(|| session.freeze_expired(relation, timeout)).await? {
             self.note("frozen", Some(format!("to {}", format_timestamptz(to))), None);
+        }
+        Ok(())
+    }
+
+    /// Each in two steps, of which only the second says to which.
+    async fn expire(&mut self) -> Result<()> {
+        let (session, relation, timeout) = (self.session, self.relation, self.settings.lock_timeout_ms);
+        while let Some(done) = self.patiently(|| session.expire_audited(relation, timeout)).await? {
+            if done.partition.is_some() {
+                self.sized("expired", done.partition, done.bytes);
+            }
         }
         Ok(())
     }

@@ -128,6 +128,11 @@ impl Session {
         self.logged("strata._seal_expired", "sealed", relation, lock_timeout_ms).await
     }
 
+    /// Takes one step with a partition that is to leave the audit log; `None`: there is none left.
+    pub async fn expire_audited(&self, relation: &str, lock_timeout_ms: u64) -> Result<Option<Done>> {
+        self.logged("strata._expire_audited", "expired", relation, lock_timeout_ms).await
+    }
+
     /// Drops one partition that retention has detached; `None`: there is none left.
     pub async fn drop_detached(&self, relation: &str, lock_timeout_ms: u64) -> Result<Option<Done>> {
         self.logged("strata._drop_detached", "dropped", relation, lock_timeout_ms).await

@@ -4,12 +4,25 @@ CREATE FUNCTION strata.verify_audit(digest text DEFAULT NULL, OUT fault text, OU
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT strata._flush_audit();
+    -- partitions that leave the log while it is read stay until all of it was
+    SELECT strata._hold_audited();
     SELECT v.* FROM strata._verify_audit(digest) v;
 $$;
 REVOKE ALL ON FUNCTION strata.verify_audit(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION strata.verify_audit(text) TO strata_auditor;
 COMMENT ON FUNCTION strata.verify_audit(text) IS
 'Compares, under one snapshot, the log with a digest (the text of a checkpoint, with or without signatures, whose signature is checked by strata verify --audit), the log with its chunks and tiles, and every audited table, row by row, with its log. No row means sound; a NOTICE says how much was compared. Faults: edited, missing, extra (rows of a table), reordered, log_edited, log_missing, truncated, forked (the log), trigger_disabled, schema_changed. It reads the whole log and every audited table. For members of strata_auditor.';
+
+CREATE FUNCTION strata._hold_audited() RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    -- permit: none needed, only members of strata_auditor may execute it
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT strata._audit_hold(a.relation) FROM strata._audited_tables a JOIN pg_class c ON c.oid = a.relation WHERE a.disabled_at IS NULL ORDER BY a.relation
+$$;
+REVOKE ALL ON FUNCTION strata._hold_audited() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION strata._hold_audited() TO strata_auditor;
+COMMENT ON FUNCTION strata._hold_audited() IS 'Keeps audited tables and their partitions from being detached or dropped until the transaction ends.';
 
 -- STABLE: everything in it reads by the snapshot of the statement that calls it.
 CREATE FUNCTION strata._verify_audit(digest text, OUT fault text, OUT relation regclass, OUT place jsonb, OUT detail text) RETURNS SETOF record

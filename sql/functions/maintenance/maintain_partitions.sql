@@ -42,7 +42,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE strata.maintain_partitions(regclass) IS
-'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention and of groups past the retention of their rollup, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
+'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention and of groups past the retention of their rollup, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, takes the rows of audited tables out of the log, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
 
 -- The steps that could find work now: most tables have nothing to let go of most of the time.
 CREATE FUNCTION strata._maintenance_steps(relation regclass) RETURNS text[]
@@ -66,7 +66,7 @@ DECLARE
     trims boolean := EXISTS (SELECT FROM strata._rollups r WHERE r.table_id = event_table.table_id AND (r.retention IS NOT NULL OR r.kept_from > '-infinity'));
 BEGIN
     PERFORM strata._authorized(relation, 'INGEST');
-    RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'detach', 'drop'] ELSE '{}' END
+    RETURN ARRAY['prepare'] || CASE WHEN retains THEN ARRAY['seal', 'refresh', 'freeze', 'expire', 'detach', 'drop'] ELSE '{}' END
         || CASE WHEN trims THEN ARRAY['trim'] ELSE '{}' END || ARRAY['prune'];
 END
 $$;
@@ -120,6 +120,7 @@ BEGIN
         WHEN 'seal' THEN outcome := strata._seal_expired(relation);
         WHEN 'refresh' THEN PERFORM strata._try_refresh(r) FROM strata._rollups_in_the_way(relation) r;
         WHEN 'freeze' THEN PERFORM strata._freeze_expired(relation);
+        WHEN 'expire' THEN outcome := strata._expire_audited(relation);
         WHEN 'detach' THEN
             FOR what IN SELECT d.partition FROM strata._detachable(relation) d LIMIT 1 LOOP
                 PERFORM strata._detach_partition(relation, what);

@@ -59,6 +59,10 @@ BEGIN
         PERFORM strata._mark_leaf(event_table, partition);
     END IF;
     DELETE FROM strata._detached_partitions d WHERE d.table_id = event_table.table_id AND d.partition = _attach_partition.partition;
+    -- (the partition is locked, its rows stand still)
+    DELETE FROM strata._audit_expired x WHERE x.partition = _attach_partition.partition;
+    PERFORM strata._audit_forget_target(partition), strata._audit_take_partition(partition, 'attached', jsonb_build_object('partition', partition::text)::text, true)
+    FROM strata._audited_tables a WHERE a.relation = _attach_partition.relation AND a.disabled_at IS NULL;
     RETURN partition;
 END
 $$;

@@ -29,6 +29,7 @@ BEGIN
     PERFORM strata._execute_as(owner, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation));
     -- an id drawn so far means nothing once the ledger is gone
     PERFORM strata._close_batch(relation);
+    PERFORM strata._readmit_expired(relation);
     PERFORM strata._drop_triggers(relation);
     FOR leaf IN SELECT t.relid FROM pg_partition_tree(relation) t LOOP
         PERFORM strata._execute_as(owner, format('ALTER TABLE %s ALTER COLUMN batch_id DROP DEFAULT', leaf));

@@ -183,14 +183,9 @@ AS $$
     SELECT 'it has not been archived'
     WHERE (event_table).archive_required AND NOT EXISTS (
         SELECT FROM strata._archived_partitions a WHERE a.table_id = (event_table).table_id AND a.partition = _unarchived.partition)
-    UNION ALL
-    -- its rows would be missed by the log
-    SELECT 'it is audited'
-    WHERE EXISTS (SELECT FROM strata._audited_tables a WHERE a.relation = (event_table).relation AND a.disabled_at IS NULL)
-    LIMIT 1
 $$;
 REVOKE ALL ON FUNCTION strata._unarchived(strata._event_tables, regclass) FROM PUBLIC;
-COMMENT ON FUNCTION strata._unarchived(strata._event_tables, regclass) IS 'That a partition waits for its archive, or is audited, as a phrase; NULL if neither.';
+COMMENT ON FUNCTION strata._unarchived(strata._event_tables, regclass) IS 'That a partition waits for its archive, as a phrase; NULL if it does not.';
 
 CREATE FUNCTION strata._log_retention(event_table strata._event_tables, action text, partition regclass, lower timestamptz, upper timestamptz, reason text DEFAULT NULL) RETURNS void
     LANGUAGE sql

@@ -1,5 +1,6 @@
 -- Retention in steps, each a transaction of its own, in this order: seal (no new rows), refresh (every rollup folds what
--- is there), freeze (retained_from moves: from here on the rows are not needed), detach, drop. A step takes its locks
+-- is there), freeze (retained_from moves: from here on the rows are not needed), expire (of audited tables: the rows leave
+-- the log), detach, drop. A step takes its locks
 -- within lock_timeout, or fails with 55P03 and is tried again; none waits behind a reader for longer. A step that finds
 -- work looks again with the catalog row locked, so that of two maintenances at once the second finds the work done, and
 -- settings do not change between decision and deed. The order of locks: catalog row, event table, partitions.
@@ -245,11 +246,14 @@ AS $$
     SELECT l.partition, l.lower, l.upper
     FROM (SELECT greatest(strata._due_until(event_table), strata._overridden_until(event_table)) OFFSET 0) d (due),
          strata._leaves((event_table).relation) l
-    WHERE l.upper <= least((event_table).retained_from, d.due) AND strata._is_sealed(l.partition)
+    WHERE l.upper <= (event_table).retained_from AND strata._is_sealed(l.partition)
+      -- (what has left the audit log goes, even if retention was lengthened since)
+      AND CASE strata._expiry((event_table).relation, l.partition) WHEN 'gone' THEN true WHEN 'none' THEN l.upper <= d.due ELSE false END
       AND strata._unarchived(event_table, l.partition) IS NULL
 $$;
 REVOKE ALL ON FUNCTION strata._to_detach(strata._event_tables) FROM PUBLIC;
-COMMENT ON FUNCTION strata._to_detach(strata._event_tables) IS 'The partitions of an event table that are frozen, past retention, and archived where that is asked for.';
+COMMENT ON FUNCTION strata._to_detach(strata._event_tables) IS
+'The partitions of an event table that are frozen, past retention, archived where that is asked for, and out of the log where the table is audited.';
 
 CREATE FUNCTION strata._detach_partition(relation regclass, partition text) RETURNS void
     LANGUAGE sql VOLATILE STRICT
@@ -315,6 +319,7 @@ BEGIN
     DELETE FROM strata._detached_partitions d WHERE d.table_id = event_table.table_id AND d.partition = gone.partition;
     DELETE FROM strata._batch_checksums c WHERE c.table_id = event_table.table_id AND c.partition = gone.partition;
     DELETE FROM strata._archived_partitions a WHERE a.table_id = event_table.table_id AND a.partition = gone.partition;
+    DELETE FROM strata._audit_expired x WHERE x.partition = gone.partition;
     RETURN 1;
 END
 $$;
