@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use crate::audit::Expiry;
 use crate::errors::raise;
+use crate::leaf::Columns;
 
 /// What the catalog says of an event table.
 #[derive(Clone, Copy)]
@@ -148,25 +149,23 @@ pub struct AuditedTable {
     pub audit_id: i32,
     pub uuid: [u8; 16],
     pub history: pg_sys::Oid,
-    /// Ids of columns that are left out.
-    pub excluded: Vec<i32>,
-    /// Ids of the columns of its key.
-    pub keys: Vec<i32>,
+    pub columns: Columns,
 }
 
 /// `strata._audited_tables` (`audit_id` 1, `relation` 2, `table_uuid` 3, `history` 4, `excluded` 5, `key_ids` 6,
-/// `disabled_at` 7), of those that are audited now.
+/// `disabled_at` 7, `erasable` 8), of those that are audited now.
 pub unsafe fn audited_table(relation: pg_sys::Oid) -> Option<AuditedTable> {
     unsafe {
         scan(our_table(c"_audited_tables")?, |tuple, descriptor| {
             let mine = oid_attribute(tuple, 2, descriptor) == relation && is_null(tuple, 7, descriptor);
-            let ids = |number| Vec::<i32>::from_datum(attribute(tuple, number, descriptor), false);
+            let ids = |number| {
+                Vec::<i32>::from_datum(attribute(tuple, number, descriptor), false).unwrap_or_default()
+            };
             mine.then(|| AuditedTable {
                 audit_id: attribute(tuple, 1, descriptor).value() as i32,
                 uuid: *attribute(tuple, 3, descriptor).cast_mut_ptr::<[u8; 16]>(),
                 history: oid_attribute(tuple, 4, descriptor),
-                excluded: ids(5).unwrap_or_default(),
-                keys: ids(6).unwrap_or_default(),
+                columns: Columns { excluded: ids(5), keys: ids(6), erasable: ids(8) },
             })
         })
         .next()

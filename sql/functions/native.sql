@@ -392,3 +392,25 @@ CREATE FUNCTION strata._key_hash(relation regclass, VARIADIC key "any") RETURNS 
     AS 'MODULE_PATHNAME', 'strata_key_hash';
 COMMENT ON FUNCTION strata._key_hash(regclass, "any") IS
 'The hash that entries of an audited table have of a key: the values of the key''s columns in the order of their ids.';
+
+CREATE FUNCTION strata._salt_key(relation regclass, VARIADIC key "any") RETURNS bytea
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'strata_salt_key';
+COMMENT ON FUNCTION strata._salt_key(regclass, "any") IS
+'What the salt of a key of an audited table is kept under: 8 bytes of an integer, else the whole SHA-256 that the key''s hash is the beginning of.';
+
+CREATE FUNCTION strata._erased_value(salt bytea, attribute_id int, value "any") RETURNS bytea
+    LANGUAGE C STABLE
+    AS 'MODULE_PATHNAME', 'strata_erased_value';
+COMMENT ON FUNCTION strata._erased_value(bytea, int, "any") IS
+'What is kept beside an old version in place of a value: the column''s id and the commitment (docs/formats.md), zeros for it without a salt, nothing at all in place of NULL.';
+
+CREATE FUNCTION strata._erased_ids(erased bytea) RETURNS int[]
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'erased_ids_wrapper';
+COMMENT ON FUNCTION strata._erased_ids(bytea) IS 'Ids of the columns whose values were erased from an old version.';
+
+CREATE FUNCTION strata._unpacked(payload bytea, payload_bytes int) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'unpacked_wrapper';
+COMMENT ON FUNCTION strata._unpacked(bytea, int) IS 'The record that a dead letter holds as one LZ4 block; NULL if the block is broken.';

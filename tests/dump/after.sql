@@ -85,10 +85,14 @@ SELECT pg_temp.expect('frozen buckets', (SELECT count(*) FILTER (WHERE bucket IS
 CREATE FUNCTION pg_temp.faults() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM strata.verify_audit((SELECT checkpoint FROM work.digest)) $$;
 SELECT pg_temp.expect('a sound audit log', pg_temp.faults() = 0);
 SELECT pg_temp.expect('old versions', (SELECT count(*) = 12 FROM work.accounts_history));
+SELECT pg_temp.expect('an erased row', (SELECT name IS NULL AND mail IS NULL FROM work.people WHERE id = 'a')
+    AND (SELECT bool_and(erased IS NOT NULL) FROM strata.row_history('work.people', 'a') WHERE operation IS NOT NULL)
+    AND (SELECT count(*) = 1 FROM strata.audit_salts('work.people')));
+SELECT pg_temp.expect('another row erased', (SELECT rows = 1 AND versions = 2 FROM strata.erase('work.people', 'b')) AND pg_temp.faults() = 0);
 UPDATE work.accounts SET level = 'lowest' WHERE id = 101;
 INSERT INTO work.accounts (id, name, level) VALUES (102, 'new', 'high');
 SELECT pg_temp.expect('an audit log that goes on', pg_temp.faults() = 0 AND (SELECT count(*) = 13 FROM work.accounts_history));
-SELECT pg_temp.expect('a seal of what is new', strata.seal_audit() = 3 AND pg_temp.faults() = 0);
+SELECT pg_temp.expect('a seal of what is new', strata.seal_audit() = 5 AND pg_temp.faults() = 0);
 UPDATE strata._audit_chunks SET session_role = 'forged' WHERE chunk_id = (SELECT max(chunk_id) FROM strata._audit_chunks);
 SELECT pg_temp.expect('a log that alarms', pg_temp.faults() = 1);
 UPDATE strata._audit_chunks SET session_role = 'postgres' WHERE chunk_id = (SELECT max(chunk_id) FROM strata._audit_chunks);

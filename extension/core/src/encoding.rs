@@ -4,6 +4,7 @@
 //! docs/formats.md says otherwise. Nothing that depends on a setting, an OID or an attribute number may
 //! ever enter here: leaves outlive sessions, dumps and servers.
 
+use crate::commitment::{self, Salt};
 use crate::merkle::{Hash, LEAF_PREFIX};
 use sha2::{Digest, Sha256};
 
@@ -70,11 +71,13 @@ pub enum Tag {
     Multirange = 26,
     /// A composite: its attributes by [`crate::nested::attribute`]
     Composite = 27,
+    /// A value that may be erased, as [`crate::commitment::commit`] returns it
+    Commitment = 28,
 }
 
 impl Tag {
     /// Every tag, each at the place of its number.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Null,
         Self::Bool,
         Self::Int2,
@@ -103,6 +106,7 @@ impl Tag {
         Self::Range,
         Self::Multirange,
         Self::Composite,
+        Self::Commitment,
     ];
 
     /// The tag of a number that was stored.
@@ -242,6 +246,18 @@ impl RowBytes {
         let length = u32::try_from(self.value().len()).unwrap_or(u32::MAX);
         let end = self.column + Self::HEAD;
         self.bytes[end - 4..end].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// Puts the commitment to the value in the value's place.
+    pub fn commit(&mut self, salt: &Salt) {
+        let Some((id, rest)) = self.bytes.get(self.column..).and_then(<[u8]>::split_first_chunk::<4>) else {
+            return;
+        };
+        let (id, tag) =
+            (u32::from_be_bytes(*id), rest.first().and_then(|tag| Tag::from_number(i32::from(*tag))));
+        let commitment = commitment::commit(salt, id, tag.unwrap_or(Tag::Null), self.value());
+        self.discard();
+        self.open(id, Tag::Commitment).extend(commitment);
     }
 
     /// Takes the column back: its value is the absent one.

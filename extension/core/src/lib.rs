@@ -5,6 +5,7 @@
 
 pub mod chunk;
 mod civil;
+pub mod commitment;
 pub mod copy;
 pub mod digest;
 pub mod encoding;

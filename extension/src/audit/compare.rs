@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 use strata_core::chunk::{self, BASELINE};
 use strata_core::merkle::Hash;
 
+use super::salts::Salts;
 use super::scan;
 use super::target::{self, Target, columns};
 
@@ -55,7 +56,7 @@ fn audit_differences(
             let target = target::target(leaf_relation);
             let mut bench = target.bench();
             scan::rows(leaf_relation, pg_sys::GetActiveSnapshot(), |slot| {
-                let (leaf, key) = target.leaf(slot, &mut bench);
+                let (leaf, key) = target.leaf(slot, Salts::AsOfStatement, &mut bench);
                 if let Some(row) = expected.get_mut(&leaf).filter(|row| row.count > 0) {
                     row.count -= 1;
                 } else {

@@ -10,7 +10,6 @@ use strata_core::merkle::{self, Hash};
 use strata_core::proof::{self, Node};
 
 use super::segment;
-use super::target;
 use super::write::{self, CHUNK_COLUMNS, StoredChunk};
 use crate::leaf::deform;
 
@@ -258,32 +257,4 @@ fn entry_keys(entries: &[u8]) -> SetOfIterator<'static, i64> {
         .map(|entry| chunk::key(entry).cast_signed())
         .collect();
     SetOfIterator::new(keys)
-}
-
-/// Version-1 calling convention marker of [`strata_key_hash`].
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_strata_key_hash() -> &'static pg_sys::Pg_finfo_record {
-    const RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &RECORD
-}
-
-/// `strata._key_hash(relation regclass, VARIADIC key "any") RETURNS bigint`: the hash of a key, of the values of its
-/// columns in the order of their ids.
-///
-/// # Safety
-/// Called by PostgreSQL's function manager, with no argument that is NULL.
-#[unsafe(no_mangle)]
-#[pg_guard]
-pub unsafe extern "C-unwind" fn strata_key_hash(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    unsafe {
-        let count = (*fcinfo).nargs as usize;
-        let arguments = (*fcinfo).args.as_slice(count);
-        let relation = pg_sys::Oid::from(arguments[0].value.value() as u32);
-        let key: Vec<_> = (1..count)
-            .map(|n| (pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, n as i32), arguments[n].value))
-            .collect();
-        let target = target::target(relation);
-        let Some(hash) = target.encoder.key(&key) else { error!("not the key of an audited table") };
-        pg_sys::Datum::from(hash)
-    }
 }

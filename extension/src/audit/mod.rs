@@ -3,8 +3,10 @@
 
 mod compare;
 mod history;
+mod keys;
 mod log;
 mod partition;
+mod salts;
 mod scan;
 mod segment;
 mod target;

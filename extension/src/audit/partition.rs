@@ -7,6 +7,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use strata_core::chunk::{self, CHUNK_ROWS_MAX, Entry};
 
+use super::salts::Salts;
 use super::{scan, segment, target, write};
 use crate::{bounds, catalog};
 
@@ -51,8 +52,9 @@ fn audit_take_partition(partition: pg_sys::Oid, operation: &str, detail: Option<
         for leaf in scan::all_leaves(partition) {
             let target = target::target(leaf);
             let mut bench = target.bench();
+            let salts = if come { Salts::Made } else { Salts::Found };
             scan::rows(leaf, scan::latest_snapshot(), |slot| {
-                let (leaf, key) = target.leaf(slot, &mut bench);
+                let (leaf, key) = target.leaf(slot, salts, &mut bench);
                 entries.push(chunk::entry(&leaf, key));
                 count += 1;
                 if entries.len() >= CHUNK_ROWS_MAX {

@@ -4,6 +4,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::partition;
+use super::salts::Salts;
 use super::segment::{self, Operation};
 use super::target;
 use crate::bounds;
@@ -106,7 +107,7 @@ fn audit_baseline(relation: pg_sys::Oid) -> i64 {
             let target = target::target(leaf);
             let mut bench = target.bench();
             rows(leaf, latest_snapshot(), |slot| {
-                let (leaf, key) = target.leaf(slot, &mut bench);
+                let (leaf, key) = target.leaf(slot, Salts::Made, &mut bench);
                 segment::with_segment(&target, operation, command, |segment| {
                     segment.added.push(chunk::entry(&leaf, key));
                 });
@@ -132,7 +133,7 @@ fn audit_scan(relation: pg_sys::Oid) -> Vec<u8> {
             let target = target::target(leaf);
             let mut bench = target.bench();
             rows(leaf, pg_sys::GetActiveSnapshot(), |slot| {
-                let (leaf, _) = target.leaf(slot, &mut bench);
+                let (leaf, _) = target.leaf(slot, Salts::AsOfStatement, &mut bench);
                 state.count += 1;
                 state.leaves.add(&leaf);
             });

@@ -11,6 +11,7 @@ use strata_core::encoding::RowBytes;
 use strata_core::merkle::Hash;
 
 use super::partition::Expiry;
+use super::salts::{self, Salts};
 use crate::catalog;
 use crate::errors::raise;
 use crate::leaf::{Encoder, identities};
@@ -47,10 +48,19 @@ impl Target {
     }
 
     /// Leaf and key of a row in a slot.
-    pub unsafe fn leaf(&self, slot: *mut pg_sys::TupleTableSlot, bench: &mut RowBytes) -> (Hash, u64) {
+    pub unsafe fn leaf(
+        &self,
+        slot: *mut pg_sys::TupleTableSlot,
+        salts: Salts,
+        bench: &mut RowBytes,
+    ) -> (Hash, u64) {
         unsafe {
             let (values, nulls) = columns(slot);
-            self.encoder.leaf(values, nulls, bench)
+            let salt = self.encoder.has_erasable(nulls).then(|| {
+                let key = self.encoder.key_of_row(values).whole();
+                salts::salt(self.audit_id, &key, salts)
+            });
+            self.encoder.leaf(values, nulls, salt.as_ref(), bench)
         }
     }
 }
@@ -127,9 +137,9 @@ unsafe fn make(relation: pg_sys::Oid) -> Option<Target> {
         let lineage = lineage(relation);
         let (root, entry) =
             lineage.iter().copied().find_map(|one| catalog::audited_table(one).map(|entry| (one, entry)))?;
-        let encoder = Encoder::of_partition(relation, root, &entry.excluded, &entry.keys);
+        let encoder = Encoder::of_partition(relation, root, &entry.columns);
         let columns = identities::attributes_of_partition(relation, root);
-        let is_excluded = |id: u32| entry.excluded.iter().any(|one| u32::try_from(*one) == Ok(id));
+        let is_excluded = |id: u32| entry.columns.excluded.iter().any(|one| u32::try_from(*one) == Ok(id));
         let kept: Vec<_> = columns.into_iter().filter(|column| !is_excluded(column.id)).collect();
         let places = places_in(entry.history, &kept).unwrap_or_else(|| {
             // a column that came or was renamed since the last change
@@ -175,7 +185,10 @@ unsafe fn places_in(history: pg_sys::Oid, columns: &[identities::Column]) -> Opt
         .map(|column| {
             there
                 .iter()
-                .find(|(_, name, type_oid)| *name == column.name && *type_oid == column.type_oid)
+                // (a history has the base types of domains)
+                .find(|(_, name, type_oid)| {
+                    *name == column.name && *type_oid == unsafe { pg_sys::getBaseType(column.type_oid) }
+                })
                 .and_then(|(number, _, _)| usize::try_from(number - 1).ok())
                 .map(|place| (place, column.place))
         })

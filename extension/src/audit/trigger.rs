@@ -5,6 +5,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use strata_core::chunk;
 
+use super::salts::Salts;
 use super::segment::{self, Operation, Segment};
 use super::target::{self, Target};
 use super::{history, partition, scan};
@@ -69,8 +70,8 @@ pub unsafe extern "C-unwind" fn strata_audit_row(fcinfo: pg_sys::FunctionCallInf
             }) {
                 return;
             }
-            let added = new.map(|slot| target.leaf(slot, bench));
-            let removed = old.map(|slot| target.leaf(slot, bench));
+            let added = new.map(|slot| target.leaf(slot, Salts::Made, bench));
+            let removed = old.map(|slot| target.leaf(slot, Salts::Found, bench));
             // nothing was changed but columns that are not logged
             if added == removed {
                 return;
@@ -160,7 +161,7 @@ pub unsafe extern "C-unwind" fn strata_audit_truncate(fcinfo: pg_sys::FunctionCa
             }
             let mut bench = target.bench();
             scan::rows(leaf, scan::latest_snapshot(), |slot| {
-                let (leaf, key) = target.leaf(slot, &mut bench);
+                let (leaf, key) = target.leaf(slot, Salts::Found, &mut bench);
                 segment::with_segment(&target, Operation::Truncate, command, |segment| {
                     take_away(segment, &target, chunk::entry(&leaf, key), slot);
                 });

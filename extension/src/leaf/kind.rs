@@ -185,7 +185,13 @@ unsafe fn scalar(tag: Tag, base: pg_sys::Oid) -> Option<Codec> {
             Codec::Sent(send)
         }
         Tag::Jsonb => Codec::Jsonb,
-        Tag::Null | Tag::Enum | Tag::Array | Tag::Range | Tag::Multirange | Tag::Composite => return None,
+        Tag::Null
+        | Tag::Enum
+        | Tag::Array
+        | Tag::Range
+        | Tag::Multirange
+        | Tag::Composite
+        | Tag::Commitment => return None,
     })
 }
 

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
+use strata_core::commitment::Salt;
 use strata_core::encoding::{RowBytes, Tag};
 use strata_core::merkle::Hash;
 
 use crate::catalog;
 use crate::errors::raise;
 use kind::Attribute;
-use kind::Kind;
+pub use kind::Kind;
 pub use kind::deform;
 
 /// Makes leaves of the rows of one relation.
@@ -25,6 +26,8 @@ pub struct Encoder {
     columns: Vec<Attribute>,
     /// Whether the column at the same place belongs to the key.
     in_key: Vec<bool>,
+    /// Whether the value of the column at the same place may be erased; empty if none may.
+    erasable: Vec<bool>,
     /// Whether a key is one integer, which stands for itself.
     key_is_integer: bool,
     /// Relations whose change makes it void: its own, and those of composites.
@@ -37,29 +40,33 @@ thread_local! {
 
 impl Encoder {
     unsafe fn new(relation: pg_sys::Oid) -> Self {
-        unsafe { Self::of_partition(relation, relation, &[], &[]) }
+        unsafe { Self::of_partition(relation, relation, &Columns::default()) }
     }
 
     /// For the rows of a partition (or the table itself), by the ids of the table's columns, without those excluded.
-    pub unsafe fn of_partition(
-        partition: pg_sys::Oid,
-        table: pg_sys::Oid,
-        excluded: &[i32],
-        keys: &[i32],
-    ) -> Self {
+    pub unsafe fn of_partition(partition: pg_sys::Oid, table: pg_sys::Oid, chosen: &Columns) -> Self {
         let mut depends_on = vec![partition, table];
         let mut columns = unsafe { identities::attributes_of_partition(partition, table) };
         let is_of = |ids: &[i32], id: u32| ids.iter().any(|one| u32::try_from(*one) == Ok(id));
-        columns.retain(|column| !is_of(excluded, column.id));
+        columns.retain(|column| !is_of(&chosen.excluded, column.id));
         match unsafe { kind::encode_columns(columns, &mut depends_on) } {
-            Ok(columns) => {
-                let in_key: Vec<bool> = columns.iter().map(|column| is_of(keys, column.id)).collect();
+            Ok(mut columns) => {
+                let in_key: Vec<bool> = columns.iter().map(|column| is_of(&chosen.keys, column.id)).collect();
+                let mut erasable: Vec<bool> =
+                    columns.iter().map(|column| is_of(&chosen.erasable, column.id)).collect();
+                for (column, _) in columns.iter_mut().zip(&erasable).filter(|(_, erasable)| **erasable) {
+                    // (that a row has the default would tell what its value was)
+                    column.absent = None;
+                }
+                if !erasable.contains(&true) {
+                    erasable.clear();
+                }
                 let mut key = columns.iter().zip(&in_key).filter(|(_, in_key)| **in_key);
                 let key_is_integer = key
                     .next()
                     .is_some_and(|(column, _)| matches!(column.kind.tag, Tag::Int2 | Tag::Int4 | Tag::Int8))
                     && key.next().is_none();
-                Self { columns, in_key, key_is_integer, depends_on }
+                Self { columns, in_key, erasable, key_is_integer, depends_on }
             }
             Err((column, type_oid)) => unsafe { refuse(table, &column, type_oid) },
         }
@@ -75,8 +82,28 @@ impl Encoder {
         self.columns.iter().zip(&self.in_key).filter(|(_, in_key)| **in_key).map(|(column, _)| column.place)
     }
 
-    /// The hash of a key from the values of its columns, in the order of their ids; `None` if they are not of its types.
-    pub unsafe fn key(&self, values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Option<u64> {
+    /// Whether a row has a value that may be erased.
+    pub fn has_erasable(&self, nulls: &[bool]) -> bool {
+        self.columns
+            .iter()
+            .zip(&self.erasable)
+            .any(|(column, erasable)| *erasable && nulls.get(column.place).is_some_and(|null| !null))
+    }
+
+    /// The key of a row.
+    pub unsafe fn key_of_row(&self, values: &[pg_sys::Datum]) -> Key {
+        let mut key = Key::default();
+        let mut bytes = Vec::new();
+        for (column, _) in self.columns.iter().zip(&self.in_key).filter(|(_, in_key)| **in_key) {
+            bytes.clear();
+            unsafe { column.kind.encode(values[column.place], &mut bytes) };
+            key.take(self.key_is_integer, column.id, &bytes);
+        }
+        key
+    }
+
+    /// A key from the values of its columns, in the order of their ids; `None` if they are not of its types.
+    pub unsafe fn key(&self, values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Option<Key> {
         let columns: Vec<_> = self
             .columns
             .iter()
@@ -96,14 +123,20 @@ impl Encoder {
             unsafe { column.kind.encode(*value, &mut bytes) };
             key.take(self.key_is_integer, column.id, &bytes);
         }
-        Some(key.finish())
+        Some(key)
     }
 
-    /// The leaf of a row and the hash of its key.
-    pub unsafe fn leaf(&self, values: &[pg_sys::Datum], nulls: &[bool], row: &mut RowBytes) -> (Hash, u64) {
+    /// The leaf of a row and the hash of its key. The salt is that of its key, where it has values that may be erased.
+    pub unsafe fn leaf(
+        &self,
+        values: &[pg_sys::Datum],
+        nulls: &[bool],
+        salt: Option<&Salt>,
+        row: &mut RowBytes,
+    ) -> (Hash, u64) {
         row.begin();
         let mut key = Key::default();
-        for (column, in_key) in self.columns.iter().zip(&self.in_key) {
+        for (place, (column, in_key)) in self.columns.iter().zip(&self.in_key).enumerate() {
             if nulls.get(column.place).is_none_or(|null| *null) {
                 if column.absent.is_some() && column.place < nulls.len() {
                     row.open(column.id, Tag::Null);
@@ -118,18 +151,29 @@ impl Encoder {
             }
             if column.absent.as_ref().is_some_and(|absent| absent == row.value()) {
                 row.discard();
-            } else {
-                row.close();
+                continue;
             }
+            if let Some(salt) = salt.filter(|_| self.erasable.get(place).is_some_and(|erasable| *erasable)) {
+                row.commit(salt);
+            }
+            row.close();
         }
         (row.leaf(), key.finish())
     }
 }
 
-/// The hash of a row's key: 64 bits, by which rows of one table are told from each other. An integer stands for itself,
-/// anything else is the beginning of a SHA-256.
+/// Columns of a table that are not like the others, by their ids.
 #[derive(Default)]
-struct Key {
+pub struct Columns {
+    pub excluded: Vec<i32>,
+    pub keys: Vec<i32>,
+    pub erasable: Vec<i32>,
+}
+
+/// A row's key: an integer stands for itself, anything else is a SHA-256, by whose first 64 bits rows of one table are told
+/// from each other.
+#[derive(Default)]
+pub struct Key {
     integer: u64,
     hash: Option<Sha256>,
 }
@@ -148,11 +192,15 @@ impl Key {
         hash.update(bytes);
     }
 
-    fn finish(self) -> u64 {
-        self.hash.map_or(self.integer, |hash| {
-            let hash: Hash = hash.finalize().into();
-            u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
-        })
+    /// The hash that entries have of it.
+    pub fn finish(self) -> u64 {
+        let whole = self.whole();
+        u64::from_be_bytes(*whole.first_chunk().unwrap_or(&[0; 8]))
+    }
+
+    /// All of it, by which its salt is kept: 8 bytes of an integer, else 32.
+    pub fn whole(self) -> Vec<u8> {
+        self.hash.map_or_else(|| self.integer.to_be_bytes().to_vec(), |hash| hash.finalize().to_vec())
     }
 }
 
@@ -193,7 +241,7 @@ fn stored_leaf(table_uuid: pgrx::datum::Uuid, relation: pg_sys::Oid, stored: pgr
         let encoder = encoder(relation);
         let (values, nulls) = kind::deform(stored.datum());
         let mut row = RowBytes::new(*table_uuid.as_bytes());
-        encoder.leaf(&values, &nulls, &mut row).0.to_vec()
+        encoder.leaf(&values, &nulls, None, &mut row).0.to_vec()
     }
 }
 

@@ -150,7 +150,13 @@ impl Encoder {
                 let array = array::encode(column, unit, json, raw)?;
                 copy.bytes(&array);
             }
-            Tag::Null | Tag::TimeTz | Tag::Interval | Tag::Range | Tag::Multirange | Tag::Composite => {
+            Tag::Null
+            | Tag::TimeTz
+            | Tag::Interval
+            | Tag::Range
+            | Tag::Multirange
+            | Tag::Composite
+            | Tag::Commitment => {
                 return Err(Fault::new("0A000", "this type cannot be written from JSON"));
             }
         }

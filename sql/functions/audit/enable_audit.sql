@@ -4,7 +4,7 @@ CREATE FUNCTION strata.enable_audit(relation regclass, exclude name[] DEFAULT '{
     SET search_path = pg_catalog, pg_temp
 AS $$ SELECT strata._enable_audit(strata._authorize(relation, 'OWNER'), exclude, erasable) $$;
 COMMENT ON FUNCTION strata.enable_audit(regclass, name[], name[]) IS
-'Audits a table, with its partitions: every row version that comes or goes is hashed into the audit log, old versions are kept in a history relation beside the table, which is returned. Columns of exclude are in neither; erasable must be empty for now (0A000). The table needs a primary key. Rows that are there begin the log (baseline). On a table that is audited already it repairs triggers and writes a new baseline: what to do after ALTER COLUMN … TYPE or DROP COLUMN. Takes ownership; holds writers back until the transaction ends. Errors: ST013 if the table cannot be audited, 0A000 for a column of a type without row encoding, 42703 no such column, 25001 in a transaction that is not READ COMMITTED.';
+'Audits a table, with its partitions: every row version that comes or goes is hashed into the audit log, old versions are kept in a history relation beside the table, which is returned. Columns of exclude are in neither. Columns of erasable are hashed as salted commitments, so that strata.erase can destroy their values later; they must take NULL, and stay erasable when the table is audited anew. The table needs a primary key. Rows that are there begin the log (baseline). On a table that is audited already it repairs triggers and writes a new baseline: what to do after ALTER COLUMN … TYPE or DROP COLUMN. Takes ownership; holds writers back until the transaction ends. Errors: ST013 if the table cannot be audited, 0A000 for a column of a type without row encoding, 42703 no such column, 25001 in a transaction that is not READ COMMITTED.';
 
 CREATE FUNCTION strata._enable_audit(relation regclass, exclude name[], erasable name[]) RETURNS regclass
     LANGUAGE plpgsql SECURITY DEFINER
@@ -14,7 +14,9 @@ DECLARE
     audited strata._audited_tables;
     was_audited boolean;
     excluded_ids int[];
+    erasable_ids int[];
     keys int[];
+    event_chunk bigint;
     row_count bigint;
 BEGIN
     PERFORM strata._authorized(relation, 'OWNER');
@@ -24,12 +26,6 @@ BEGIN
             DETAIL = 'The baseline must hold every row, and the snapshot of this transaction may not show them all.',
             HINT = 'Do it in a transaction of isolation level READ COMMITTED.';
     END IF;
-    IF erasable <> '{}' THEN
-        RAISE EXCEPTION USING ERRCODE = '0A000',
-            MESSAGE = 'columns of audited tables cannot be erased yet',
-            DETAIL = 'Their values would stay in hashes and history for good.',
-            HINT = 'Put columns that must be erasable into exclude.';
-    END IF;
     PERFORM strata._forget_dropped_relations();
     PERFORM strata._check_auditable(relation);
     PERFORM strata._execute_as(strata._owner(relation), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation));
@@ -37,16 +33,18 @@ BEGIN
     excluded_ids := ARRAY(SELECT strata._attribute_id(relation, e) FROM unnest(exclude) e ORDER BY 1);
     keys := strata._key_ids(relation, exclude);
     SELECT a.* INTO audited FROM strata._audited_tables a WHERE a.relation = _enable_audit.relation;
+    erasable_ids := ARRAY(SELECT strata._attribute_id(relation, e) FROM unnest(erasable) e UNION SELECT unnest(audited.erasable) ORDER BY 1);
+    PERFORM strata._check_erasable(relation, erasable_ids, excluded_ids, keys);
     was_audited := audited.disabled_at IS NULL AND audited.audit_id IS NOT NULL;
     IF audited.audit_id IS NULL THEN
-        INSERT INTO strata._audited_tables (relation, history, excluded, key_ids, relation_name)
-        VALUES (relation, strata._create_history(relation, excluded_ids, keys), excluded_ids, keys, relation::text)
+        INSERT INTO strata._audited_tables (relation, history, excluded, key_ids, erasable, relation_name)
+        VALUES (relation, strata._create_history(relation, excluded_ids, keys), excluded_ids, keys, erasable_ids, relation::text)
         RETURNING * INTO audited;
         INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column, logged_type)
         SELECT audited.audit_id, l.attribute_id, l.column_name, l.type_oid FROM strata._logged_columns(audited) l;
     ELSE
         UPDATE strata._audited_tables a
-        SET disabled_at = NULL, enabled_at = CASE WHEN was_audited THEN a.enabled_at ELSE now() END, excluded = excluded_ids, key_ids = keys, relation_name = _enable_audit.relation::text
+        SET disabled_at = NULL, enabled_at = CASE WHEN was_audited THEN a.enabled_at ELSE now() END, excluded = excluded_ids, key_ids = keys, erasable = erasable_ids, relation_name = _enable_audit.relation::text
         WHERE a.audit_id = audited.audit_id
         RETURNING * INTO audited;
         PERFORM strata._sync_history(audited.audit_id);
@@ -58,9 +56,10 @@ BEGIN
     END IF;
     PERFORM strata._create_audit_triggers(relation);
     PERFORM strata._create_as_of_function(relation);
-    PERFORM strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END,
-        jsonb_build_object('relation', relation::text, 'excluded', exclude, 'columns',
+    event_chunk := strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END,
+        jsonb_build_object('relation', relation::text, 'excluded', exclude, 'erasable', erasable_ids, 'columns',
             (SELECT jsonb_object_agg(l.attribute_id, jsonb_build_array(l.column_name, l.type_text)) FROM strata._logged_columns(audited) l))::text);
+    PERFORM strata._keep_erasable(audited, event_chunk);
     row_count := strata._audit_baseline(relation);
     IF row_count > 0 THEN
         RAISE NOTICE '% rows of % are in the log', row_count, relation;

@@ -31,6 +31,7 @@ BEGIN
     total := total + touched;
     PERFORM strata._flush_audit();
     PERFORM set_config('strata.audit_context', coalesce(context, ''), true);
+    PERFORM strata._note_erased(relation, parts.erased || format(' AND h.strata_changed_at > %L AND %s', at, parts.history_condition));
     IF key IS NULL THEN
         PERFORM strata._prove_restored(strata._authorize(relation, 'SELECT'), at);
     END IF;
@@ -38,11 +39,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.restore_as_of(regclass, timestamptz, text) IS
-'Makes an audited table have the rows it had at a time, or the row of one key (text of a key of one column, or a jsonb object), by DELETE, UPDATE and INSERT with the caller''s rights. They are logged like all others, with restored_as_of in their context, and can be undone like them. Columns that are not logged keep their values, and get their defaults in rows that come back. The whole table is compared with the log of the time by hash, which a NOTICE reports; a WARNING if columns have changed so that it cannot be the same. Returns the number of rows changed. Errors: ST012 if the table is not audited, 42501, and whatever constraints say.';
+'Makes an audited table have the rows it had at a time, or the row of one key (text of a key of one column, or a jsonb object), by DELETE, UPDATE and INSERT with the caller''s rights. They are logged like all others, with restored_as_of in their context, and can be undone like them. Columns that are not logged keep their values, and get their defaults in rows that come back. The whole table is compared with the log of the time by hash, which a NOTICE reports; a WARNING if columns have changed so that it cannot be the same. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST012 if the table is not audited, 42501, and whatever constraints say.';
 
 CREATE FUNCTION strata._restore_parts(
     relation regclass, key text, source text,
-    OUT query text, OUT condition text, OUT old_condition text, OUT same_key text, OUT assignments text, OUT current_values text, OUT old_values text, OUT columns text, OUT selected text
+    OUT query text, OUT condition text, OUT old_condition text, OUT same_key text, OUT assignments text, OUT current_values text, OUT old_values text, OUT columns text, OUT selected text,
+    OUT erased text, OUT history_condition text
 )
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     -- permit: none needed, it names columns that every catalog shows
@@ -55,6 +57,10 @@ BEGIN
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped));
     condition := CASE WHEN key IS NULL THEN 'true' ELSE strata._key_condition(relation, key, 't') END;
     old_condition := CASE WHEN key IS NULL THEN 'true' ELSE strata._key_condition(relation, key, 'o') END;
+    history_condition := CASE WHEN key IS NULL THEN 'true' ELSE strata._key_condition(relation, key, 'h') END;
+    IF audited.erasable <> '{}' THEN
+        erased := format('SELECT count(*) FROM %s h WHERE h.strata_erased IS NOT NULL', audited.history);
+    END IF;
     SELECT string_agg(format('t.%1$I = o.%1$I', l.column_name), ' AND ') FILTER (WHERE l.attribute_id = ANY (audited.key_ids)),
            string_agg(format('%1$I = o.%1$I', l.column_name), ', ') FILTER (WHERE w.writable),
            string_agg(format('t.%I', l.column_name), ', ') FILTER (WHERE w.writable),
@@ -84,8 +90,25 @@ BEGIN
     THEN
         RAISE NOTICE 'the rows of % are those its log says it had', relation;
     ELSE
-        RAISE WARNING 'the rows of % are not, hash by hash, those its log says it had: columns have been added, dropped or changed their type, or it was not audited then', relation;
+        RAISE WARNING 'the rows of % are not, hash by hash, those its log says it had: columns have been added, dropped or changed their type, values were erased, or it was not audited then', relation;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION strata._prove_restored(regclass, timestamptz) IS 'Says whether an audited table has, by hash, the rows that its log says it had at a time.';
+
+CREATE FUNCTION strata._note_erased(relation regclass, counting text) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    erased bigint := 0;
+BEGIN
+    IF counting IS NOT NULL THEN
+        EXECUTE counting INTO erased;
+    END IF;
+    IF erased > 0 THEN
+        RAISE NOTICE 'values of % old versions in % were erased and do not come back: they are NULL', erased, relation;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION strata._note_erased(regclass, text) IS 'Says how many old versions, which a query with the caller''s rights counts, have lost erased values; nothing if there is no query.';

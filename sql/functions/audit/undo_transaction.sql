@@ -21,7 +21,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.undo_transaction(xid8, boolean) IS
-'Undoes what one transaction (xid of strata.audit_log or row_history) did to audited tables, by INSERT, UPDATE and DELETE with the caller''s rights: referenced tables first where rows come back, last where rows go. Logged like any change, with undone in its context, and undone by the same function. Refuses if a row was changed again since, which force undoes as well. Returns the number of rows changed. Errors: ST015 if rows were changed again, or the transaction changed no audited table, 42501, and whatever constraints say.';
+'Undoes what one transaction (xid of strata.audit_log or row_history) did to audited tables, by INSERT, UPDATE and DELETE with the caller''s rights: referenced tables first where rows come back, last where rows go. Logged like any change, with undone in its context, and undone by the same function. Refuses if a row was changed again since, which force undoes as well. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST015 if rows were changed again, or the transaction changed no audited table, 42501, and whatever constraints say.';
 
 CREATE FUNCTION strata._undo(xid xid8, steps text[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE
@@ -38,6 +38,9 @@ BEGIN
         FOR changed IN SELECT u.* FROM strata._undo_tables(xid) u ORDER BY CASE WHEN step = 'delete' THEN - u.depth ELSE u.depth END LOOP
             PERFORM strata._check_history_reader(changed.relation);
             SELECT p.* INTO parts FROM strata._restore_parts(changed.relation, NULL, changed.query) p;
+            IF step = steps[1] THEN
+                PERFORM strata._note_erased(changed.relation, parts.erased || format(' AND h.strata_xid = %L', xid));
+            END IF;
             CASE step
                 WHEN 'delete' THEN
                     EXECUTE format('DELETE FROM %s t WHERE %s IN (SELECT b.key_hash FROM strata._undo_births(%L::regclass, $1) b) AND NOT EXISTS (SELECT FROM (%s) o WHERE %s)',

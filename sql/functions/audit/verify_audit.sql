@@ -175,7 +175,7 @@ AS $$
     FROM strata._audit_columns c
     JOIN strata._attribute_ids i ON i.relation = audited.relation AND i.attribute_id = c.attribute_id AND i.relation_oid = i.relation
     JOIN pg_attribute a ON a.attrelid = i.relation AND a.attnum = i.attribute_number
-    WHERE c.audit_id = audited.audit_id AND (a.attisdropped OR a.atttypid <> c.logged_type)
+    WHERE c.audit_id = audited.audit_id AND (a.attisdropped OR strata._base_type(a.atttypid) <> c.logged_type)
 $$;
 REVOKE ALL ON FUNCTION strata._verify_schema(strata._audited_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._verify_schema(strata._audited_tables) IS 'Columns of an audited table that were dropped or changed their type since its last baseline.';

@@ -117,16 +117,3 @@ END
 $$;
 COMMENT ON FUNCTION strata._wire_expression(text, oid) IS
 'The expression that brings a column into its wire bytes of row encoding version 1; NULL for a type without a pinned encoding.';
-
-CREATE FUNCTION strata._base_type(type_oid oid) RETURNS oid
-    LANGUAGE sql STABLE STRICT
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH RECURSIVE base AS (
-        SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = type_oid
-        UNION ALL
-        SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
-    )
-    SELECT b.oid FROM base b WHERE b.typbasetype = 0
-$$;
-COMMENT ON FUNCTION strata._base_type(oid) IS 'The type beneath a domain, or the type itself.';

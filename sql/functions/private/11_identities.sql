@@ -70,3 +70,16 @@ $$;
 REVOKE ALL ON FUNCTION strata._identify_labels(regtype) FROM PUBLIC;
 COMMENT ON FUNCTION strata._identify_labels(regtype) IS
 'Gives ids to the labels of an enum that have none, and follows renames. Called by the native library when it meets an enum.';
+
+CREATE FUNCTION strata._base_type(type_oid oid) RETURNS oid
+    LANGUAGE sql STABLE STRICT
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE base AS (
+        SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = type_oid
+        UNION ALL
+        SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
+    )
+    SELECT b.oid FROM base b WHERE b.typbasetype = 0
+$$;
+COMMENT ON FUNCTION strata._base_type(oid) IS 'The type beneath a domain, or the type itself.';

@@ -42,14 +42,15 @@ $$;
 REVOKE ALL ON FUNCTION strata._attribute_id(regclass, name) FROM PUBLIC;
 COMMENT ON FUNCTION strata._attribute_id(regclass, name) IS 'The id of a column that is there; 42703 if there is none.';
 
--- Columns that are logged, with what a column of history needs.
+-- Columns that are logged, with what a column of history needs. Domains count as their base type: nobody's CHECK expressions are
+-- to run where the history is written.
 CREATE FUNCTION strata._logged_columns(
     audited strata._audited_tables, OUT attribute_id int, OUT column_name name, OUT type_oid oid, OUT type_text text, OUT collation_text text, OUT attnum smallint
 ) RETURNS SETOF record
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT i.attribute_id, a.attname, a.atttypid, format_type(a.atttypid, a.atttypmod),
+    SELECT i.attribute_id, a.attname, strata._base_type(a.atttypid), CASE WHEN t.typtype = 'd' THEN format_type(strata._base_type(a.atttypid), -1) ELSE format_type(a.atttypid, a.atttypmod) END,
            CASE WHEN a.attcollation <> t.typcollation THEN format(' COLLATE %I.%I', n.nspname, c.collname) ELSE '' END, a.attnum
     FROM strata._attribute_ids i
     JOIN pg_attribute a ON a.attrelid = i.relation AND a.attnum = i.attribute_number AND NOT a.attisdropped
@@ -160,8 +161,12 @@ BEGIN
         PERFORM strata._set_aside(audited, logged.column_name);
         IF kept.atttypid = logged.type_oid THEN
             EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', audited.history, kept.attname, logged.column_name);
+            UPDATE strata._audit_erasable e SET history_column = logged.column_name WHERE e.audit_id = audited.audit_id AND e.history_column = kept.attname;
         ELSE
             EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s%s', audited.history, logged.column_name, logged.type_text, logged.collation_text);
+            INSERT INTO strata._audit_erasable (audit_id, history_column, attribute_id, since_chunk)
+            SELECT e.audit_id, logged.column_name, e.attribute_id, min(e.since_chunk) FROM strata._audit_erasable e
+            WHERE e.audit_id = audited.audit_id AND e.attribute_id = logged.attribute_id GROUP BY 1, 3;
         END IF;
         INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column, logged_type)
         VALUES (audited.audit_id, logged.attribute_id, logged.column_name, logged.type_oid)
@@ -188,6 +193,7 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM pg_attribute h WHERE h.attrelid = audited.history AND h.attname = n.candidate);
     EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', audited.history, history_column, aside);
     UPDATE strata._audit_columns c SET history_column = aside WHERE c.audit_id = audited.audit_id AND c.history_column = _set_aside.history_column;
+    UPDATE strata._audit_erasable e SET history_column = aside WHERE e.audit_id = audited.audit_id AND e.history_column = _set_aside.history_column;
 END
 $$;
 REVOKE ALL ON FUNCTION strata._set_aside(strata._audited_tables, name) FROM PUBLIC;

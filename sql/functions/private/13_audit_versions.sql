@@ -15,7 +15,7 @@ DECLARE
     key_hash text;
 BEGIN
     -- a column that is not logged was not kept
-    SELECT string_agg(CASE WHEN l.attribute_id IS NULL THEN format('NULL::%s', format_type(a.atttypid, a.atttypmod)) ELSE format('t.%I', a.attname) END, ', ' ORDER BY a.attnum)
+    SELECT string_agg(CASE WHEN l.attribute_id IS NULL THEN format('(NULL::%s).%I', audited.relation, a.attname) ELSE format('t.%I', a.attname) END, ', ' ORDER BY a.attnum)
     INTO current_columns
     FROM pg_attribute a LEFT JOIN strata._logged_columns(audited) l ON l.attnum = a.attnum
     WHERE a.attrelid = audited.relation AND a.attnum > 0 AND NOT a.attisdropped;
@@ -40,11 +40,13 @@ CREATE FUNCTION strata._old_columns(audited strata._audited_tables) RETURNS text
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT string_agg(CASE WHEN h.attname IS NULL THEN format('NULL::%s', format_type(a.atttypid, a.atttypmod)) ELSE format('h.%I', h.attname) END, ', ' ORDER BY a.attnum)
+    SELECT string_agg(CASE WHEN h.attname IS NULL THEN format('(NULL::%s).%I', audited.relation, a.attname)
+                           WHEN h.atttypid <> a.atttypid THEN format('h.%I::%s', h.attname, format_type(a.atttypid, a.atttypmod))
+                           ELSE format('h.%I', h.attname) END, ', ' ORDER BY a.attnum)
     FROM pg_attribute a
     LEFT JOIN strata._logged_columns(audited) l ON l.attnum = a.attnum
     LEFT JOIN strata._audit_columns c ON c.audit_id = audited.audit_id AND c.attribute_id = l.attribute_id
-    LEFT JOIN pg_attribute h ON h.attrelid = audited.history AND h.attname = c.history_column AND NOT h.attisdropped AND h.atttypid = a.atttypid
+    LEFT JOIN pg_attribute h ON h.attrelid = audited.history AND h.attname = c.history_column AND NOT h.attisdropped AND h.atttypid = strata._base_type(a.atttypid)
     WHERE a.attrelid = audited.relation AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 REVOKE ALL ON FUNCTION strata._old_columns(strata._audited_tables) FROM PUBLIC;
@@ -65,17 +67,16 @@ $$;
 COMMENT ON FUNCTION strata._births(regclass, timestamptz) IS 'Keys of rows that were inserted into an audited table since then, and the first chunk that did.';
 
 -- A key as people write it: the text of a key of one column, or a jsonb object.
-CREATE FUNCTION strata._key_condition(relation regclass, key text, alias text) RETURNS text
+CREATE FUNCTION strata._key_object(relation regclass, key text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     audited strata._audited_tables := strata._audited_table(relation);
     columns name[];
-    types text[];
     given jsonb;
 BEGIN
-    SELECT array_agg(l.column_name ORDER BY l.attribute_id), array_agg(l.type_text ORDER BY l.attribute_id) INTO columns, types
+    SELECT array_agg(l.column_name ORDER BY l.attribute_id) INTO columns
     FROM strata._logged_columns(audited) l WHERE l.attribute_id = ANY (audited.key_ids);
     IF left(ltrim(key), 1) = '{' THEN
         given := key::jsonb;
@@ -89,8 +90,19 @@ BEGIN
             DETAIL = format('Its key: %s.', (SELECT string_agg(quote_ident(c), ', ') FROM unnest(columns) c)),
             HINT = format('Write it as a jsonb object: ''%s''', (SELECT jsonb_object_agg(c, '…') FROM unnest(columns) c));
     END IF;
-    RETURN (SELECT string_agg(format('%s.%I = %L::%s', alias, k.c, given ->> k.c::text, k.t), ' AND ') FROM unnest(columns, types) k (c, t));
+    RETURN given;
 END
+$$;
+REVOKE ALL ON FUNCTION strata._key_object(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._key_object(regclass, text) IS 'A key as an object of the columns of the table''s key; 22023 if it is none of the table.';
+
+CREATE FUNCTION strata._key_condition(relation regclass, key text, alias text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(format('%s.%I = %L::%s', alias, l.column_name, k.given ->> l.column_name::text, l.type_text), ' AND ' ORDER BY l.attribute_id)
+    FROM strata._audited_tables a CROSS JOIN strata._key_object(_key_condition.relation, key) k (given) CROSS JOIN strata._logged_columns(a) l
+    WHERE a.relation = _key_condition.relation AND l.attribute_id = ANY (a.key_ids)
 $$;
 REVOKE ALL ON FUNCTION strata._key_condition(regclass, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._key_condition(regclass, text, text) IS 'The condition that a row has this key; 22023 if it is none of the table.';

@@ -2,6 +2,7 @@
 
 use crate::support::{hex, jsonb_text, unhex};
 use strata_core::chunk::{self, Record, Rows};
+use strata_core::commitment;
 use strata_core::encoding::{RowBytes, RowHasher, Tag, strip_padding, tag_of_type};
 use strata_core::jsonb::{DEPTH_MAX, canonical};
 use strata_core::merkle::{Hash, leaf_hash, root, sorted_root};
@@ -203,4 +204,21 @@ fn both_ways_to_hash_a_row_agree() {
         row.close();
         assert_eq!(row.leaf(), hasher.finish());
     }
+}
+
+#[test]
+fn a_commitment_is_made_as_documented() {
+    let value = commitment::commit(&[0x2a; 32], 2, Tag::Text, "é".as_bytes());
+    assert_eq!(value, hash(block("commitment")[0]));
+    let mut row = RowBytes::new([9; 16]);
+    row.begin();
+    row.open(2, Tag::Text).extend("é".as_bytes());
+    row.commit(&[0x2a; 32]);
+    row.close();
+    let mut hasher = RowHasher::new([9; 16]);
+    hasher.column(2, Tag::Commitment, &value);
+    assert_eq!(row.leaf(), hasher.finish());
+    let kept = commitment::erased(2, &value);
+    assert_eq!(commitment::parse_erased(&kept), Some(vec![(2, value)]));
+    assert_eq!(commitment::parse_erased(&kept[1..]), None);
 }
