@@ -353,6 +353,25 @@ CREATE FUNCTION strata._audit_hold(relation regclass) RETURNS void
 REVOKE ALL ON FUNCTION strata._audit_hold(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._audit_hold(regclass) IS 'Keeps the partitions of a table from being detached or dropped until the transaction ends.';
 
+CREATE FUNCTION strata._entries(entries bytea) RETURNS SETOF bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100
+    AS 'MODULE_PATHNAME', 'entries_wrapper';
+COMMENT ON FUNCTION strata._entries(bytea) IS 'The entries of a chunk, one by one.';
+
+CREATE FUNCTION strata._audit_covered(audit_id int, after bigint, through bigint, OUT chunks bigint, OUT root bytea) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT ROWS 1
+    AS 'MODULE_PATHNAME', 'audit_covered_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_covered(int, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_covered(int, bigint, bigint) IS
+'How many chunks with rows a table has in the sealed log between two chunk ids, pruned or not, and the root over their leaves in the order of the log.';
+
+CREATE FUNCTION strata._audit_write_record(audit_id int, table_uuid uuid, base_from bigint, base_to bigint, after bigint, through bigint) RETURNS bytea
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'audit_write_record_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_write_record(int, uuid, bigint, bigint, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_write_record(int, uuid, bigint, bigint, bigint, bigint) IS
+'Writes the rows a table has by its log at a place, computed from those of an earlier state record and the chunks since; returns the state they make.';
+
 CREATE FUNCTION strata._append_leaves(size bigint, leaves bytea[]) RETURNS bytea
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'append_leaves_wrapper';

@@ -107,7 +107,9 @@ CREATE TABLE strata._audit_log (
 -- Which chunk is which leaf, from 0 and without gaps.
 CREATE TABLE strata._audit_entries (
     log_index bigint PRIMARY KEY,
-    chunk_id bigint NOT NULL UNIQUE
+    chunk_id bigint NOT NULL UNIQUE,
+    -- the chunk's, which may have been pruned
+    audit_id int NOT NULL
 );
 
 -- The tree, as tiles of up to 256 hashes: those of level 0 are leaves, one of level n the root of a whole tile of level n - 1.
@@ -135,11 +137,36 @@ CREATE TABLE strata._audit_expired (
     PRIMARY KEY (audit_id, partition)
 );
 
+-- How long log and histories are kept, by set_audit_retention; audit_id 0 stands for tables without a setting of their own.
+CREATE TABLE strata._audit_retention (
+    audit_id int PRIMARY KEY,
+    retention interval NOT NULL,
+    verify_within interval NOT NULL
+);
+
+-- How far a table's log is pruned. The newest state record covers chunks through an id, pruning has reached another.
+CREATE TABLE strata._audit_horizons (
+    audit_id int PRIMARY KEY,
+    record_id bigint,
+    through bigint NOT NULL DEFAULT 0,
+    recorded_at timestamptz,
+    -- the time of the last chunk that is covered, and that below which nothing can be read any more
+    recorded_until timestamptz,
+    pruned_through bigint NOT NULL DEFAULT 0,
+    pruned_until timestamptz,
+    -- the last transaction, of which cluster, that has lost chunks
+    pruned_xid xid8,
+    system_identifier bigint,
+    checked_at timestamptz
+);
+
 ALTER TABLE strata._audit_log OWNER TO strata_audit;
 ALTER TABLE strata._audit_entries OWNER TO strata_audit;
 ALTER TABLE strata._audit_tiles OWNER TO strata_audit;
 ALTER TABLE strata._audit_states OWNER TO strata_audit;
 ALTER TABLE strata._audit_expired OWNER TO strata_audit;
+ALTER TABLE strata._audit_retention OWNER TO strata_audit;
+ALTER TABLE strata._audit_horizons OWNER TO strata_audit;
 ALTER TABLE strata._audited_tables OWNER TO strata_audit;
 ALTER TABLE strata._audit_columns OWNER TO strata_audit;
 ALTER TABLE strata._audit_erasable OWNER TO strata_audit;
@@ -158,4 +185,6 @@ SELECT pg_extension_config_dump('strata._audit_log', '');
 SELECT pg_extension_config_dump('strata._audit_entries', '');
 SELECT pg_extension_config_dump('strata._audit_tiles', '');
 SELECT pg_extension_config_dump('strata._audit_states', '');
+SELECT pg_extension_config_dump('strata._audit_retention', '');
+SELECT pg_extension_config_dump('strata._audit_horizons', '');
 SELECT pg_extension_config_dump('strata._audit_expired', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = partition)');

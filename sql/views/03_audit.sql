@@ -3,11 +3,14 @@ CREATE VIEW strata.audited_tables AS
 SELECT a.relation, a.history, a.enabled_at,
        ARRAY(SELECT i.attribute_name FROM strata._attribute_ids i WHERE i.relation = a.relation AND i.attribute_id = ANY (a.excluded) ORDER BY i.attribute_id) AS excluded,
        a.table_uuid,
-       ARRAY(SELECT i.attribute_name FROM strata._attribute_ids i WHERE i.relation = a.relation AND i.attribute_id = ANY (a.erasable) ORDER BY i.attribute_id) AS erasable
+       ARRAY(SELECT i.attribute_name FROM strata._attribute_ids i WHERE i.relation = a.relation AND i.attribute_id = ANY (a.erasable) ORDER BY i.attribute_id) AS erasable,
+       r.retention, h.pruned_until AS kept_from
 FROM strata._audited_tables a
 JOIN pg_class c ON c.oid = a.relation
+LEFT JOIN strata._audit_horizons h ON h.audit_id = a.audit_id
+LEFT JOIN LATERAL (SELECT s.retention FROM strata._audit_retention s WHERE s.audit_id IN (0, a.audit_id) ORDER BY s.audit_id DESC LIMIT 1) r ON true
 WHERE a.disabled_at IS NULL AND (has_table_privilege(a.relation, 'SELECT') OR pg_has_role('strata_auditor', 'MEMBER'));
-COMMENT ON VIEW strata.audited_tables IS 'Audited tables: the history that takes old versions, since when, columns that are in neither log nor history, the UUID that stands for the table in hashes, and columns whose values strata.erase can destroy.';
+COMMENT ON VIEW strata.audited_tables IS 'Audited tables: the history that takes old versions, since when, columns that are in neither log nor history, the UUID that stands for the table in hashes, columns whose values strata.erase can destroy, how long log and history are kept (NULL: for ever), and from when on they are there (NULL: nothing was pruned).';
 
 CREATE VIEW strata.audit_log AS
 SELECT c.chunk_id, e.log_index, a.relation, a.relation_name, c.operation, c.added_count AS added, c.removed_count AS removed, c.changed_at, c.xid, c.system_identifier,

@@ -28,23 +28,54 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 
 /// The Merkle tree hash over leaf hashes in the order given. The root of no leaves is `SHA-256("")`.
 pub fn root(leaves: &[Hash]) -> Hash {
-    // Entry n of `pending` is the root of a perfect subtree; sizes fall from left to right, as the bits
-    // of the number of leaves taken so far. 64 entries hold more leaves than there is memory.
-    let mut pending = [[0; 32]; 64];
-    let mut depth = 0;
-    for (taken, leaf) in leaves.iter().enumerate() {
-        let mut hash = *leaf;
-        for _ in 0..taken.trailing_ones() {
-            depth -= 1;
-            hash = node_hash(&pending[depth], &hash);
-        }
-        pending[depth] = hash;
-        depth += 1;
+    let mut tree = Tree::default();
+    for leaf in leaves {
+        tree.push(leaf);
     }
-    let Some((last, rest)) = pending[..depth].split_last() else {
-        return Sha256::digest([]).into();
-    };
-    rest.iter().rev().fold(*last, |right, left| node_hash(left, &right))
+    tree.root()
+}
+
+/// A tree that leaves are appended to, of which no more is kept than its root takes.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Roots of perfect subtrees; sizes fall from left to right, as the bits of the number of leaves taken so far.
+    /// 64 entries hold more leaves than there is memory.
+    pending: [Hash; 64],
+    depth: usize,
+    size: u64,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { pending: [[0; 32]; 64], depth: 0, size: 0 }
+    }
+}
+
+impl Tree {
+    /// How many leaves it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends a leaf.
+    pub fn push(&mut self, leaf: &Hash) {
+        let mut hash = *leaf;
+        for _ in 0..self.size.trailing_ones() {
+            self.depth -= 1;
+            hash = node_hash(&self.pending[self.depth], &hash);
+        }
+        self.pending[self.depth] = hash;
+        self.depth += 1;
+        self.size += 1;
+    }
+
+    /// The root over the leaves so far.
+    pub fn root(&self) -> Hash {
+        let Some((last, rest)) = self.pending[..self.depth].split_last() else {
+            return Sha256::digest([]).into();
+        };
+        rest.iter().rev().fold(*last, |right, left| node_hash(left, &right))
+    }
 }
 
 /// Sorts the leaf hashes bytewise, then takes their [`root`]: a checksum of a set of rows that does not

@@ -8,8 +8,8 @@ use strata_core::chunk::{self, BASELINE};
 use strata_core::merkle::Hash;
 
 use super::salts::Salts;
-use super::scan;
 use super::target::{self, Target, columns};
+use super::{scan, spi};
 
 /// A row that the log says is there.
 struct Expected {
@@ -96,14 +96,17 @@ fn audit_differences(
 
 /// The rows that the log says are there.
 fn expected_rows(audit_id: i32) -> HashMap<Hash, Expected> {
+    const QUERY: &std::ffi::CStr = c"SELECT s.chunk_id, s.operation, s.added, s.removed \
+        FROM strata._chunks_since($1, NULL, false) s ORDER BY s.place, s.chunk_id";
     let mut rows: HashMap<Hash, Expected> = HashMap::new();
     // SAFETY: a query of ours through SPI, on the backend's main thread.
     unsafe {
-        each_chunk(audit_id, |chunk_id, operation, changes| {
-            if operation == BASELINE {
+        spi::each_row(QUERY, &[(pg_sys::INT4OID, pg_sys::Datum::from(audit_id))], |row| {
+            let chunk_id = row.long(1);
+            if row.text(2) == BASELINE {
                 rows.clear();
             }
-            for (sign, bytes) in changes {
+            for (sign, bytes) in [(1, row.bytes(3)), (-1, row.bytes(4))] {
                 for entry in chunk::entries(bytes.as_deref().unwrap_or_default()).unwrap_or_default() {
                     let row = rows.entry(chunk::leaf(entry)).or_insert(Expected {
                         count: 0,
@@ -117,55 +120,6 @@ fn expected_rows(audit_id: i32) -> HashMap<Hash, Expected> {
         });
     }
     rows
-}
-
-type Changes = [(i32, Option<Vec<u8>>); 2];
-
-/// Hands the chunks of a table to `take`, in order, under the active snapshot: that of the rows they are compared with.
-/// (pgrx's own interface takes a newer one where the transaction has written.)
-unsafe fn each_chunk(audit_id: i32, mut take: impl FnMut(i64, &str, Changes)) {
-    const QUERY: &std::ffi::CStr =
-        c"SELECT c.chunk_id, c.operation, c.added, c.removed FROM strata._audit_chunks c WHERE c.audit_id = $1 ORDER BY c.chunk_id";
-    unsafe {
-        let mut types = [pg_sys::INT4OID];
-        let mut values = [pg_sys::Datum::from(audit_id)];
-        pg_sys::SPI_connect();
-        let cursor = pg_sys::SPI_cursor_open_with_args(
-            std::ptr::null(),
-            QUERY.as_ptr(),
-            1,
-            types.as_mut_ptr(),
-            values.as_mut_ptr(),
-            std::ptr::null(),
-            true,
-            0,
-        );
-        loop {
-            pg_sys::SPI_cursor_fetch(cursor, true, 100);
-            let fetched = pg_sys::SPI_processed;
-            let table = pg_sys::SPI_tuptable;
-            for n in 0..fetched as usize {
-                let tuple = *(*table).vals.add(n);
-                let value = |number: i32| {
-                    let mut is_null = false;
-                    let datum = pg_sys::SPI_getbinval(tuple, (*table).tupdesc, number, &raw mut is_null);
-                    (datum, is_null)
-                };
-                let bytes = |number| {
-                    let (datum, is_null) = value(number);
-                    Vec::<u8>::from_datum(datum, is_null)
-                };
-                let operation = String::from_datum(value(2).0, false).unwrap_or_default();
-                take(value(1).0.value() as i64, &operation, [(1, bytes(3)), (-1, bytes(4))]);
-            }
-            pg_sys::SPI_freetuptable(table);
-            if fetched == 0 {
-                break;
-            }
-        }
-        pg_sys::SPI_cursor_close(cursor);
-        pg_sys::SPI_finish();
-    }
 }
 
 /// Names and values, as text, of the key of a row.

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use strata_core::chunk::{self, CHUNK_ROWS_MAX, Entry};
 
 use super::salts::Salts;
-use super::{scan, segment, target, write};
+use super::{scan, segment, spi, target, write};
 use crate::{bounds, catalog};
 
 /// How far retention is with the partition of an audited table.
@@ -84,31 +84,13 @@ fn audit_forget_target(partition: pg_sys::Oid) {
 /// The partitions of an audited table, with all that lies below them, whose rows are no more in the log by the snapshot
 /// of the calling statement.
 pub unsafe fn gone(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    const QUERY: &CStr = c"SELECT x.partition FROM strata._audit_expired x JOIN strata._audited_tables a ON a.audit_id = x.audit_id \
+    const QUERY: &CStr = c"SELECT x.partition::oid::bigint FROM strata._audit_expired x JOIN strata._audited_tables a ON a.audit_id = x.audit_id \
         JOIN pg_catalog.pg_class c ON c.oid = x.partition WHERE a.relation = $1 AND x.is_gone";
     let mut gone = Vec::new();
     unsafe {
-        let mut types = [pg_sys::REGCLASSOID];
-        let mut values = [pg_sys::Datum::from(relation)];
-        pg_sys::SPI_connect();
-        // (read-only: by the active snapshot, that of the chunks)
-        pg_sys::SPI_execute_with_args(
-            QUERY.as_ptr(),
-            1,
-            types.as_mut_ptr(),
-            values.as_mut_ptr(),
-            std::ptr::null(),
-            true,
-            0,
-        );
-        let table = pg_sys::SPI_tuptable;
-        for n in 0..pg_sys::SPI_processed as usize {
-            let mut is_null = false;
-            let tuple = *(*table).vals.add(n);
-            let datum = pg_sys::SPI_getbinval(tuple, (*table).tupdesc, 1, &raw mut is_null);
-            gone.push(pg_sys::Oid::from(datum.value() as u32));
-        }
-        pg_sys::SPI_finish();
+        spi::each_row(QUERY, &[(pg_sys::REGCLASSOID, pg_sys::Datum::from(relation))], |row| {
+            gone.push(pg_sys::Oid::from(row.long(1) as u32));
+        });
         gone.into_iter().flat_map(|partition| bounds::with_descendants(partition)).collect()
     }
 }

@@ -111,28 +111,33 @@ pub unsafe fn rows(
     entries: &mut Vec<Entry>,
 ) {
     let mut none = Vec::new();
+    let (added, removed) = if come { (entries, &mut none) } else { (&mut none, entries) };
     unsafe {
-        let context = context();
-        let (added, removed) = if come { (&mut *entries, &mut none) } else { (&mut none, &mut *entries) };
-        insert_chunk(Chunk {
-            id: next_chunk_id(),
-            audit_id: target.audit_id,
-            uuid: target.uuid,
-            operation,
-            schema: target.encoder.schema(),
-            changed_at: pg_sys::GetCurrentTimestamp(),
-            role: pg_sys::GetUserId(),
-            context: context.as_deref(),
-            detail,
-            added,
-            removed,
-        });
+        write(target.audit_id, target.uuid, target.encoder.schema(), operation, detail, added, removed);
     }
-    entries.clear();
 }
 
-/// Writes a chunk without rows: something that happened to the table or the log.
-pub unsafe fn event(audit_id: i32, uuid: [u8; 16], operation: &str, detail: Option<&str>) -> i64 {
+/// Writes rows of a table that need not be there any more; leaves both empty.
+pub unsafe fn plain(
+    audit_id: i32,
+    uuid: [u8; 16],
+    operation: &str,
+    detail: Option<&str>,
+    added: &mut Vec<Entry>,
+    removed: &mut Vec<Entry>,
+) -> i64 {
+    unsafe { write(audit_id, uuid, 0, operation, detail, added, removed) }
+}
+
+unsafe fn write(
+    audit_id: i32,
+    uuid: [u8; 16],
+    schema: u32,
+    operation: &str,
+    detail: Option<&str>,
+    added: &mut Vec<Entry>,
+    removed: &mut Vec<Entry>,
+) -> i64 {
     unsafe {
         let context = context();
         let id = next_chunk_id();
@@ -141,16 +146,23 @@ pub unsafe fn event(audit_id: i32, uuid: [u8; 16], operation: &str, detail: Opti
             audit_id,
             uuid,
             operation,
-            schema: 0,
+            schema,
             changed_at: pg_sys::GetCurrentTimestamp(),
             role: pg_sys::GetUserId(),
             context: context.as_deref(),
             detail,
-            added: &mut Vec::new(),
-            removed: &mut Vec::new(),
+            added,
+            removed,
         });
+        added.clear();
+        removed.clear();
         id
     }
+}
+
+/// Writes a chunk without rows: something that happened to the table or the log.
+pub unsafe fn event(audit_id: i32, uuid: [u8; 16], operation: &str, detail: Option<&str>) -> i64 {
+    unsafe { plain(audit_id, uuid, operation, detail, &mut Vec::new(), &mut Vec::new()) }
 }
 
 unsafe fn insert_chunk(chunk: Chunk) {

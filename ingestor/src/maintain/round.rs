@@ -14,7 +14,7 @@ use strata_core::time::format_timestamptz;
 pub struct Entry {
     /// Its table.
     pub relation: String,
-    /// made, sealed, refreshed, frozen, expired, detached, dropped, pruned; left (a lock was not to be had), failed.
+    /// made, sealed, refreshed, frozen, expired, detached, dropped, pruned, log pruned (in so many steps); left (a lock was not to be had), failed.
     pub action: &'static str,
     /// Partition, rollup, instant or step.
     pub on: Option<String>,
@@ -157,6 +157,9 @@ impl Round<'_> {
             if let Err(error) = taken {
                 self.tell(step, error)?;
             }
+        }
+        if let Err(error) = self.prune_audits().await {
+            self.tell("pruning the audit log".to_owned(), error)?;
         }
         self.outcome.expired = self.session.expired_partitions(Some(self.relation)).await?;
         Ok(())
@@ -306,6 +309,17 @@ impl Round<'_> {
             }
         }
         self.counted("pruned", pruned);
+        Ok(())
+    }
+
+    /// Of all tables: most that are audited are no event tables, and who comes second passes by.
+    async fn prune_audits(&mut self) -> Result<()> {
+        let (session, timeout) = (self.session, self.settings.lock_timeout_ms);
+        let mut steps = 0;
+        while self.patiently(|| session.prune_audits(timeout)).await? > 0 {
+            steps += 1;
+        }
+        self.counted("log pruned", steps);
         Ok(())
     }
 

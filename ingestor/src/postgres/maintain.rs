@@ -220,6 +220,12 @@ impl Session {
         Ok(rows.first().and_then(|row| row.get(0)).unwrap_or_default())
     }
 
+    /// Takes one step of pruning the logs of audited tables; returns 0 when done.
+    pub async fn prune_audits(&self, lock_timeout_ms: u64) -> Result<i64> {
+        let rows = self.step(lock_timeout_ms, "SELECT strata._prune_audits()", &[]).await?;
+        Ok(rows.first().and_then(|row| row.get(0)).unwrap_or_default())
+    }
+
     /// The partitions past retention, of one table or of all this role may maintain.
     pub async fn expired_partitions(&self, relation: Option<&str>) -> Result<Vec<Expired>> {
         let sql = "SELECT format('%I.%I', n.nspname, c.relname), e.partition::text, e.upper, e.bytes, e.blocked_by \

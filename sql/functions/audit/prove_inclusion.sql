@@ -5,9 +5,11 @@ CREATE FUNCTION strata.prove_inclusion(chunk_id bigint, OUT log_index bigint, OU
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT e.log_index, l.size, strata._chunk_leaf(c), l.root, strata._prove_inclusion(e.log_index, l.size)
+    SELECT e.log_index, l.size, CASE WHEN c.chunk_id IS NULL THEN substr(t.hashes, (e.log_index % 256)::int * 32 + 1, 32) ELSE strata._chunk_leaf(c) END, l.root, strata._prove_inclusion(e.log_index, l.size)
     INTO log_index, size, leaf, root, proof
-    FROM strata._audit_entries e JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id, strata._audit_log l
+    FROM strata._audit_entries e LEFT JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id
+    -- (of a chunk that was pruned the tree alone has the leaf)
+    LEFT JOIN strata._audit_tiles t ON t.level = 0 AND t.tile_index = e.log_index / 256, strata._audit_log l
     WHERE e.chunk_id = prove_inclusion.chunk_id;
     IF log_index IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'ST014',

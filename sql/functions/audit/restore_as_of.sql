@@ -39,7 +39,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.restore_as_of(regclass, timestamptz, text) IS
-'Makes an audited table have the rows it had at a time, or the row of one key (text of a key of one column, or a jsonb object), by DELETE, UPDATE and INSERT with the caller''s rights. They are logged like all others, with restored_as_of in their context, and can be undone like them. Columns that are not logged keep their values, and get their defaults in rows that come back. The whole table is compared with the log of the time by hash, which a NOTICE reports; a WARNING if columns have changed so that it cannot be the same. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST012 if the table is not audited, 42501, and whatever constraints say.';
+'Makes an audited table have the rows it had at a time, or the row of one key (text of a key of one column, or a jsonb object), by DELETE, UPDATE and INSERT with the caller''s rights. They are logged like all others, with restored_as_of in their context, and can be undone like them. Columns that are not logged keep their values, and get their defaults in rows that come back. The whole table is compared with the log of the time by hash, which a NOTICE reports; a WARNING if columns have changed, or partitions have expired, so that it cannot be the same. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST012 if the table is not audited, ST016 for a time before which its log has been pruned, 42501, and whatever constraints say.';
 
 CREATE FUNCTION strata._restore_parts(
     relation regclass, key text, source text,
@@ -84,13 +84,10 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(relation, 'SELECT');
     audited := strata._audited_table(relation);
-    IF strata._audit_equal(strata._audit_scan(relation), (
-        SELECT strata._audit_state_of(c.operation, c.added, c.removed ORDER BY c.chunk_id) FROM strata._audit_chunks c
-        WHERE c.audit_id = audited.audit_id AND c.changed_at <= at))
-    THEN
+    IF strata._audit_equal(strata._audit_scan(relation), strata._state_since(audited.audit_id, at, false)) THEN
         RAISE NOTICE 'the rows of % are those its log says it had', relation;
     ELSE
-        RAISE WARNING 'the rows of % are not, hash by hash, those its log says it had: columns have been added, dropped or changed their type, values were erased, or it was not audited then', relation;
+        RAISE WARNING 'the rows of % are not, hash by hash, those its log says it had: columns have been added, dropped or changed their type, values were erased, partitions have expired since, or it was not audited then', relation;
     END IF;
 END
 $$;

@@ -11,7 +11,7 @@ AS $$
     SELECT h.* FROM strata._row_history(strata._authorize(strata._check_history_reader(relation), 'SELECT'), key) h;
 $$;
 COMMENT ON FUNCTION strata.row_history(regclass, text) IS
-'The versions of a row, oldest first, the last of them the row as it is, if it is. operation (update, delete, truncate), changed_at, xid and who belong to the change that ended the version, and are NULL for the row as it is; changed has the columns that the next version has otherwise, with their values there; erased names columns whose value strata.erase has destroyed, which is NULL in version, and is NULL itself where there are none. key is the text of a key of one column, or a jsonb object of all of them. Takes SELECT on the table. Errors: ST012 if it is not audited, 22023 for what is no key of it, 42501 also where row security applies to the reader.';
+'The versions of a row, oldest first, the last of them the row as it is, if it is. operation (update, delete, truncate), changed_at, xid and who belong to the change that ended the version, and are NULL for the row as it is; changed has the columns that the next version has otherwise, with their values there; erased names columns whose value strata.erase has destroyed, which is NULL in version, and is NULL itself where there are none. A NOTICE says if versions have been pruned. key is the text of a key of one column, or a jsonb object of all of them. Takes SELECT on the table. Errors: ST012 if it is not audited, 22023 for what is no key of it, 42501 also where row security applies to the reader.';
 
 CREATE FUNCTION strata._row_history(
     relation regclass, key text,
@@ -27,6 +27,9 @@ DECLARE
 BEGIN
     PERFORM strata._authorized(relation, 'SELECT');
     audited := strata._audited_table(relation);
+    IF strata._pruned_until(relation) IS NOT NULL THEN
+        RAISE NOTICE 'versions of % that ended before % have been pruned', relation, strata._pruned_until(relation);
+    END IF;
     -- (the table may have got another owner)
     IF NOT has_table_privilege(owner, audited.history, 'SELECT') THEN
         EXECUTE format('GRANT SELECT ON %s TO %s WITH GRANT OPTION', audited.history, owner);

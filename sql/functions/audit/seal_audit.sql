@@ -24,12 +24,12 @@ BEGIN
     SELECT l.* INTO log FROM strata._audit_log l FOR UPDATE;
     decided := strata._next_horizon('strata._audit_chunk_id_seq', log.horizon, log.candidate, log.candidate_xid, log.system_identifier);
     WITH unsealed AS (
-        SELECT c.chunk_id FROM strata._audit_chunks c
+        SELECT c.chunk_id, c.audit_id FROM strata._audit_chunks c
         WHERE c.chunk_id > log.horizon AND NOT EXISTS (SELECT FROM strata._audit_entries e WHERE e.chunk_id = c.chunk_id)
         ORDER BY c.chunk_id LIMIT chunks_max
     ), indexed AS (
-        INSERT INTO strata._audit_entries (log_index, chunk_id)
-        SELECT log.size + row_number() OVER (ORDER BY u.chunk_id) - 1, u.chunk_id FROM unsealed u
+        INSERT INTO strata._audit_entries (log_index, chunk_id, audit_id)
+        SELECT log.size + row_number() OVER (ORDER BY u.chunk_id) - 1, u.chunk_id, u.audit_id FROM unsealed u
         RETURNING 1
     )
     SELECT count(*) INTO sealed FROM indexed;
@@ -38,7 +38,7 @@ BEGIN
         FROM strata._audit_entries e JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id WHERE e.log_index >= log.size;
         INSERT INTO strata._audit_states AS s (audit_id, state)
         SELECT c.audit_id, strata._audit_state_of(c.operation, c.added, c.removed ORDER BY c.chunk_id)
-        FROM strata._audit_entries e JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id WHERE e.log_index >= log.size
+        FROM strata._audit_entries e JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id WHERE e.log_index >= log.size AND c.operation NOT IN ('state', 'state_rows')
         GROUP BY c.audit_id
         ON CONFLICT (audit_id) DO UPDATE SET state = strata._audit_follow(s.state, EXCLUDED.state);
     END IF;

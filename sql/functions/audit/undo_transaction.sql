@@ -21,7 +21,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.undo_transaction(xid8, boolean) IS
-'Undoes what one transaction (xid of strata.audit_log or row_history) did to audited tables, by INSERT, UPDATE and DELETE with the caller''s rights: referenced tables first where rows come back, last where rows go. Logged like any change, with undone in its context, and undone by the same function. Refuses if a row was changed again since, which force undoes as well. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST015 if rows were changed again, or the transaction changed no audited table, 42501, and whatever constraints say.';
+'Undoes what one transaction (xid of strata.audit_log or row_history) did to audited tables, by INSERT, UPDATE and DELETE with the caller''s rights: referenced tables first where rows come back, last where rows go. Logged like any change, with undone in its context, and undone by the same function. Refuses if a row was changed again since, which force undoes as well. What strata.erase has destroyed does not come back: it is NULL, which a NOTICE says. Returns the number of rows changed. Errors: ST015 if rows were changed again, or the transaction changed no audited table, ST016 if what it did may have been pruned, 42501, and whatever constraints say.';
 
 CREATE FUNCTION strata._undo(xid xid8, steps text[]) RETURNS bigint
     LANGUAGE plpgsql VOLATILE
@@ -125,8 +125,16 @@ BEGIN
     THEN
         RAISE EXCEPTION USING ERRCODE = 'ST015',
             MESSAGE = format('transaction %s changed no audited table', xid),
-            DETAIL = 'The log has no rows of it, or is of another cluster.',
+            DETAIL = 'The log has no rows of it, or no longer, or is of another cluster.',
             HINT = 'strata.audit_log shows which transaction did what.';
+    END IF;
+    SELECT a.relation, h.pruned_until INTO again FROM strata._audit_horizons h JOIN strata._audited_tables a ON a.audit_id = h.audit_id
+    WHERE h.pruned_xid >= _check_undoable.xid AND h.system_identifier = this_system LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'ST016',
+            MESSAGE = format('transaction %s cannot be undone any more', xid),
+            DETAIL = format('What it did may have been pruned from the log of %s, which begins at %s.', again.relation, again.pruned_until),
+            HINT = 'Bring rows back by hand from what strata.row_history still has.';
     END IF;
     IF force THEN
         RETURN;
@@ -140,7 +148,7 @@ BEGIN
     FROM strata._audit_chunks o JOIN strata._audited_tables a ON a.audit_id = o.audit_id
     CROSS JOIN LATERAL (SELECT e.k FROM strata._entry_keys(o.added) e (k) UNION SELECT e.k FROM strata._entry_keys(o.removed) e (k)) k (key_hash)
     JOIN mine m ON m.audit_id = o.audit_id AND m.key_hash = k.key_hash AND o.chunk_id > m.last_chunk
-    WHERE o.operation NOT IN ('baseline', 'baseline_more') AND (o.xid <> _check_undoable.xid OR o.system_identifier <> this_system)
+    WHERE o.operation NOT IN ('baseline', 'baseline_more', 'state_rows') AND (o.xid <> _check_undoable.xid OR o.system_identifier <> this_system)
       AND o.chunk_id > (SELECT min(c.chunk_id) FROM strata._audit_chunks c WHERE c.xid = _check_undoable.xid AND c.system_identifier = this_system)
     GROUP BY a.relation LIMIT 1;
     IF FOUND THEN
@@ -151,4 +159,4 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION strata._check_undoable(xid8, boolean) IS 'Checks that a transaction is in the log and that nothing it did was changed again; ST015.';
+COMMENT ON FUNCTION strata._check_undoable(xid8, boolean) IS 'Checks that a transaction is in the log and that nothing it did was changed again (ST015), or pruned (ST016).';

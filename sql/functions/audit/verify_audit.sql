@@ -37,6 +37,7 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT d.fault, NULL::regclass, d.place, d.detail FROM strata._verify_digest(digest) d;
     RETURN QUERY SELECT g.fault, NULL::regclass, g.place, g.detail FROM strata._verify_log() g;
+    RETURN QUERY SELECT r.fault, NULL::regclass, r.place, r.detail FROM strata._verify_records() r;
     FOR audited IN SELECT a.* FROM strata._audited_tables a JOIN pg_class c ON c.oid = a.relation WHERE a.disabled_at IS NULL ORDER BY a.audit_id LOOP
         RETURN QUERY SELECT 'trigger_disabled', audited.relation, jsonb_build_object('partition', t.partition::text, 'trigger', t.trigger_name), t.detail
             FROM strata._verify_triggers(audited) t;
@@ -86,8 +87,9 @@ BEGIN
         detail := format('the digest has %s leaves, the log %s', lines[2], log.size);
     -- (where only tiles were tampered with, _verify_log says so)
     ELSIF signed_root IS DISTINCT FROM strata._tree_root(lines[2]::bigint) AND signed_root IS DISTINCT FROM (
-        SELECT strata._tree_root_of(array_agg(strata._chunk_leaf(c) ORDER BY e.log_index))
-        FROM strata._audit_entries e JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id WHERE e.log_index < lines[2]::bigint) THEN
+        SELECT strata._tree_root_of(array_agg(CASE WHEN c.chunk_id IS NULL THEN substr(t.hashes, (e.log_index % 256)::int * 32 + 1, 32) ELSE strata._chunk_leaf(c) END ORDER BY e.log_index))
+        FROM strata._audit_entries e LEFT JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id
+        LEFT JOIN strata._audit_tiles t ON t.level = 0 AND t.tile_index = e.log_index / 256 WHERE e.log_index < lines[2]::bigint) THEN
         fault := 'forked';
         detail := format('the first %s leaves are other ones than those the digest was signed for', lines[2]);
     ELSE
@@ -104,18 +106,25 @@ CREATE FUNCTION strata._verify_log(OUT fault text, OUT place jsonb, OUT detail t
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH sealed AS MATERIALIZED (
-        SELECT e.log_index, e.chunk_id, c.chunk_id IS NOT NULL AS is_there,
+        SELECT e.log_index, e.chunk_id, e.audit_id, c.chunk_id IS NOT NULL AS is_there,
                CASE WHEN c.chunk_id IS NOT NULL THEN strata._chunk_leaf(c) END AS leaf,
                CASE WHEN c.chunk_id IS NOT NULL THEN strata._chunk_holds(c) END AS holds,
                substr(t.hashes, (e.log_index % 256)::int * 32 + 1, 32) AS tile_leaf
         FROM strata._audit_entries e
         LEFT JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id
         LEFT JOIN strata._audit_tiles t ON t.level = 0 AND t.tile_index = e.log_index / 256
+    ), covered AS MATERIALIZED (
+        -- (that these are the chunks the record says, _verify_records checks)
+        SELECT a.audit_id, (SELECT max(r.through) FROM strata._state_records(a.audit_id) r WHERE r.is_sealed) AS through
+        FROM (SELECT DISTINCT c.audit_id FROM strata._audit_chunks c WHERE c.operation = 'state') a
     ), log AS (
         SELECT l.size, l.root, (SELECT count(*) FROM sealed) AS entries, (SELECT max(s.log_index) + 1 FROM sealed s) AS reached FROM strata._audit_log l
     )
     SELECT 'log_missing', jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the chunk of this leaf is gone'
-    FROM sealed s WHERE NOT s.is_there
+    FROM sealed s WHERE NOT s.is_there AND NOT EXISTS (SELECT FROM covered v WHERE v.audit_id = s.audit_id AND s.chunk_id <= v.through)
+    UNION ALL
+    SELECT 'log_edited', jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the place is told to be of another table than its chunk'
+    FROM sealed s JOIN strata._audit_chunks c ON c.chunk_id = s.chunk_id WHERE c.audit_id <> s.audit_id
     UNION ALL
     SELECT CASE WHEN EXISTS (SELECT FROM sealed o WHERE o.tile_leaf = s.leaf) THEN 'reordered' ELSE 'log_edited' END,
            jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the chunk is not the one that was sealed at this place'
@@ -137,9 +146,7 @@ AS $$
     UNION ALL
     SELECT 'log_edited', jsonb_build_object('relation', a.relation_name), 'the state kept of the table is not that of its sealed chunks'
     FROM strata._audited_tables a LEFT JOIN strata._audit_states k ON k.audit_id = a.audit_id
-    WHERE NOT strata._audit_equal(k.state, (
-        SELECT strata._audit_state_of(c.operation, c.added, c.removed ORDER BY c.chunk_id)
-        FROM strata._audit_chunks c JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id WHERE c.audit_id = a.audit_id))
+    WHERE NOT strata._audit_equal(k.state, strata._state_since(a.audit_id, NULL, true))
     UNION ALL
     SELECT 'trigger_disabled', jsonb_build_object('table', u.table_uuid), 'the catalog has forgotten a table that the log says is audited'
     FROM (SELECT DISTINCT ON (c.table_uuid) c.table_uuid, c.operation FROM strata._audit_chunks c
@@ -183,9 +190,7 @@ COMMENT ON FUNCTION strata._verify_schema(strata._audited_tables) IS 'Columns of
 CREATE FUNCTION strata._logged_state(audited strata._audited_tables) RETURNS bytea
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT strata._audit_state_of(c.operation, c.added, c.removed ORDER BY c.chunk_id) FROM strata._audit_chunks c WHERE c.audit_id = audited.audit_id
-$$;
+AS $$ SELECT strata._state_since(audited.audit_id, NULL, false) $$;
 REVOKE ALL ON FUNCTION strata._logged_state(strata._audited_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._logged_state(strata._audited_tables) IS 'The state of a table by all chunks that are visible, sealed or not.';
 

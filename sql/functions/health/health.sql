@@ -234,6 +234,31 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS unsealed, min(c.changed_at) AS oldest FROM strata._audit_chunks c
     WHERE c.chunk_id > l.horizon AND NOT EXISTS (SELECT FROM strata._audit_entries e WHERE e.chunk_id = c.chunk_id)
 ) u
+WHERE pg_has_role('strata_auditor', 'MEMBER')
+UNION ALL
+-- maintenance runs every now and then: what should have gone a day ago
+SELECT 'audit_retention', a.relation_name, CASE WHEN o.overdue THEN 'warn' ELSE 'ok' END,
+       format('kept from %s', coalesce(h.pruned_until, a.enabled_at)), r.retention::text,
+       CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.oid = a.relation) THEN format('CALL strata.prune_audit(%L);', a.relation::text) ELSE 'CALL strata.prune_audit();' END
+FROM strata._audited_tables a
+LEFT JOIN strata._audit_horizons h ON h.audit_id = a.audit_id
+CROSS JOIN LATERAL (SELECT s.* FROM strata._audit_retention s WHERE s.audit_id IN (0, a.audit_id) ORDER BY s.audit_id DESC LIMIT 1) r
+CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM strata._audit_chunks c
+                   WHERE c.audit_id = a.audit_id AND c.chunk_id > coalesce(h.pruned_through, 0) AND c.added_count + c.removed_count > 0 AND c.operation <> 'state_rows'
+                     AND c.changed_at < (now() - r.retention * 1.1 - r.verify_within - '1 day'::interval)) AS overdue
+) o
+WHERE pg_has_role('strata_auditor', 'MEMBER')
+UNION ALL
+SELECT 'audit_size', l.origin, CASE WHEN z.bytes > d.total_bytes * 0.2 AND NOT EXISTS (SELECT FROM strata._audit_retention) THEN 'warn' ELSE 'ok' END,
+       format('log %s, histories %s', pg_size_pretty(z.log_bytes), pg_size_pretty(z.bytes - z.log_bytes)), pg_size_pretty((d.total_bytes * 0.2)::bigint),
+       'SELECT strata.set_audit_retention(NULL, ''1 year'');'
+FROM strata._audit_log l
+CROSS JOIN strata._disk_space() d
+CROSS JOIN LATERAL (
+    SELECT s.log_bytes, s.log_bytes + coalesce((SELECT sum(strata._partition_bytes(a.history)) FROM strata._audited_tables a JOIN pg_class c ON c.oid = a.history), 0) AS bytes
+    FROM (SELECT strata._partition_bytes('strata._audit_chunks') + strata._partition_bytes('strata._audit_entries') + strata._partition_bytes('strata._audit_tiles') AS log_bytes) s
+) z
 WHERE pg_has_role('strata_auditor', 'MEMBER');
 COMMENT ON VIEW strata._health_audit IS 'Checks of audited tables and of the audit log.';
 
@@ -246,5 +271,5 @@ FROM (
     UNION ALL SELECT * FROM strata._health_flow
     UNION ALL SELECT * FROM strata._health_audit
 ) c;
-COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, rollup_storage, rollup_retention, dead_letters. Audit: audit_triggers, audit_seal (for members of strata_auditor).';
+COMMENT ON VIEW strata.health IS 'One row per check and object: status ok, warn or critical, the value found, the threshold, and what to type. Partitions: partitions_ahead, partition_gaps, default_partition, detach_pending, thawed_partitions, partition_kinds, rows_near_window. Catalog: mark_triggers, guard_trigger, batch_defaults, owners, batch_sequence, indexes, ledger. Retention (for those who may maintain): retention, disk_space. Flow: rollup_staleness, rollup_storage, rollup_retention, dead_letters. Audit: audit_triggers; for members of strata_auditor audit_seal, audit_retention, audit_size.';
 GRANT SELECT ON strata.health TO PUBLIC;

@@ -39,10 +39,16 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
+    LOOP
+        EXIT WHEN maintain_partitions.relation IS NOT NULL;
+        outcome := strata._try_prune_audits();
+        COMMIT;
+        EXIT WHEN outcome OPERATOR(pg_catalog.=) 0;
+    END LOOP;
 END
 $$;
 COMMENT ON PROCEDURE strata.maintain_partitions(regclass) IS
-'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention and of groups past the retention of their rollup, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest). Retention seals a partition, refreshes the rollups, moves retained_from, takes the rows of audited tables out of the log, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
+'Makes partitions ahead of time (premake), puts missing triggers back, lets go of partitions past retention and of groups past the retention of their rollup, prunes the ledger, for one event table or for all the caller may maintain (as owner or by grant_ingest); with none named it also prunes the logs of audited tables as strata.set_audit_retention says. Retention seals a partition, refreshes the rollups, moves retained_from, takes the rows of audited tables out of the log, detaches and drops; a partition that something holds back stays (strata.expired_partitions says why). Commits after each step and waits 200 ms for a lock, 20 times; call it outside a transaction block, from cron or from strata run. With one table named an error ends the call; otherwise it is a warning and the other tables are maintained.';
 
 -- The steps that could find work now: most tables have nothing to let go of most of the time.
 CREATE FUNCTION strata._maintenance_steps(relation regclass) RETURNS text[]
@@ -71,6 +77,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata._steps_to_take(regclass) IS 'The reading half of _maintenance_steps.';
+
+CREATE FUNCTION strata._try_prune_audits() RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    what text;
+    state text;
+BEGIN
+    RETURN strata._prune_audits();
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+    RAISE WARNING USING ERRCODE = state, MESSAGE = format('the audit log could not be pruned: %s', what);
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION strata._try_prune_audits() IS 'Like _prune_audits; an error is a warning, and the end.';
 
 -- A table that is dropped meanwhile needs nothing more, and nobody need hear of it, unless it was asked for by name.
 CREATE FUNCTION strata._is_gone(relation regclass, tolerant boolean) RETURNS boolean

@@ -78,6 +78,8 @@ BEGIN
     EXECUTE format('CREATE INDEX ON %s (%s, strata_chunk)', history, (
         SELECT string_agg(quote_ident(l.column_name), ', ' ORDER BY k.place)
         FROM unnest(key_ids) WITH ORDINALITY k (id, place) JOIN strata._logged_columns(audited) l ON l.attribute_id = k.id));
+    -- by which pruning finds what is old
+    EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (autosummarize = on)', history);
     EXECUTE format('ALTER TABLE %s OWNER TO strata_audit', history);
     EXECUTE format('COMMENT ON TABLE %s IS %L', history, 'pg_strata: old versions of the rows of ' || relation::text);
     EXECUTE format('GRANT SELECT ON %s TO %s WITH GRANT OPTION', history, strata._owner(relation));

@@ -26,10 +26,11 @@ BEGIN
     RETURN format($query$
 SELECT %1$s FROM %3$s t
 WHERE NOT EXISTS (SELECT FROM %4$s e WHERE %5$s AND e.strata_changed_at > $1)
+  AND strata._is_kept(%7$L::regclass, $1)
   AND strata._key_hash(%7$L::regclass, %8$s) NOT IN (SELECT b.key_hash FROM strata._births(%7$L::regclass, $1) b)
 UNION ALL
 SELECT %2$s FROM %4$s h LEFT JOIN strata._births(%7$L::regclass, $1) b ON b.key_hash = strata._key_hash(%7$L::regclass, %9$s) AND b.chunk_id < h.strata_chunk
-WHERE h.strata_changed_at > $1 AND b.key_hash IS NULL
+WHERE h.strata_changed_at > $1 AND b.key_hash IS NULL AND strata._is_kept(%7$L::regclass, $1)
   AND NOT EXISTS (SELECT FROM %4$s e WHERE %6$s AND e.strata_changed_at > $1 AND e.strata_chunk < h.strata_chunk)$query$,
         current_columns, old_columns, relation, audited.history, format(same_key, 't'), format(same_key, 'h'), relation, format(key_hash, 't'), format(key_hash, 'h'));
 END
@@ -61,7 +62,7 @@ AS $$
     SELECT k.key_hash, min(c.chunk_id)
     FROM strata._audited_tables a JOIN strata._audit_chunks c ON c.audit_id = a.audit_id
     CROSS JOIN LATERAL strata._entry_keys(c.added) k (key_hash)
-    WHERE a.relation = _births.relation AND a.disabled_at IS NULL AND c.operation = 'insert' AND c.changed_at > since
+    WHERE a.relation = _births.relation AND a.disabled_at IS NULL AND c.operation IN ('insert', 'attached') AND c.changed_at > since
     GROUP BY k.key_hash
 $$;
 COMMENT ON FUNCTION strata._births(regclass, timestamptz) IS 'Keys of rows that were inserted into an audited table since then, and the first chunk that did.';
