@@ -86,10 +86,20 @@ impl Error {
         self
     }
 
+    /// Whether it is the database that failed, and not the source.
+    pub fn is_of_database(&self) -> bool {
+        self.connection_lost || self.has_sqlstate()
+    }
+
+    fn has_sqlstate(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        code.len() == 5 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+    }
+
     /// What kind of failure is tried again: one of a few, to count by.
     pub fn retry_kind(&self) -> &'static str {
         let code = self.code.as_deref().unwrap_or_default();
-        let sqlstate = code.len() == 5 && code.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        let sqlstate = self.has_sqlstate();
         match code {
             _ if self.kind == Kind::Iterator => "expired_iterator",
             _ if self.connection_lost => "postgres_connection",

@@ -2,7 +2,7 @@
 //! database once a second whether it is there. Never: anything a request could change or wait for.
 
 use crate::config::Http;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::exposition::CONTENT_TYPE;
 use crate::metrics::{Metrics, Readiness};
 use crate::postgres::{Database, Session};
@@ -123,9 +123,10 @@ async fn probe(database: Database, metrics: Arc<Metrics>, stop: Stop) {
         match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
             Ok(Ok(open)) => {
                 session = Some(open);
-                metrics.database_answers(true);
+                metrics.database_answers(None);
             }
-            Ok(Err(_)) | Err(_) => metrics.database_answers(false),
+            Ok(Err(error)) => metrics.database_answers(Some(&error)),
+            Err(_) => metrics.database_answers(Some(&Error::new(Kind::Retry, "a probe timed out"))),
         }
         if !stop.sleep(PROBE_INTERVAL).await {
             metrics.stopping();
@@ -145,13 +146,27 @@ mod tests {
         let status = |method: &Method, path| answer(method, path, &metrics).status().as_u16();
         assert_eq!(status(&Method::GET, "/healthz"), 200);
         assert_eq!(status(&Method::GET, "/readyz"), 503, "starting");
-        metrics.started();
+        metrics.started(2);
         assert_eq!(status(&Method::GET, "/readyz"), 503, "the database was never seen");
-        metrics.database_answers(true);
+        metrics.database_answers(None);
         assert_eq!(status(&Method::HEAD, "/readyz"), 200);
-        metrics.database_answers(false);
+        let full = Error::new(Kind::Retry, "no space left");
+        metrics.database_answers(Some(&full));
+        assert_eq!(metrics.readiness().text(), "the database does not answer: no space left");
         assert_eq!(status(&Method::GET, "/readyz"), 503);
-        metrics.database_answers(true);
+        metrics.database_answers(None);
+        metrics.blocked("t", "writing", &full);
+        metrics.blocked("t", "preparing", &full);
+        assert_eq!(metrics.readiness().text(), "the database takes no rows of t: no space left");
+        metrics.unblocked("t", Some("writing"));
+        assert_eq!(status(&Method::GET, "/readyz"), 503, "one of two is still blocked");
+        metrics.unblocked("t", None);
+        metrics.table_stopped("t", Some(0));
+        assert_eq!(status(&Method::GET, "/readyz"), 200, "the other table goes on");
+        metrics.table_stopped("u", None);
+        assert_eq!(metrics.readiness(), Readiness::Stopped);
+        metrics.table_tried_again("u");
+        assert_eq!(status(&Method::GET, "/readyz"), 200);
         metrics.stopping();
         assert_eq!(status(&Method::GET, "/readyz"), 503, "stopping");
         assert_eq!(status(&Method::GET, "/healthz"), 200);

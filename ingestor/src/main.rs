@@ -5,6 +5,7 @@ mod batch;
 mod changes;
 mod check;
 mod cli;
+mod clock;
 mod config;
 mod dead_letters;
 mod decode;

@@ -54,6 +54,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("kinesis", format!("{:?}", old.kinesis), format!("{:?}", new.kinesis));
     compare("lease", format!("{:?}", old.lease), format!("{:?}", new.lease));
     compare("batch", format!("{:?}", old.batch), format!("{:?}", new.batch));
+    compare("retry", format!("{:?}", old.retry), format!("{:?}", new.retry));
     compare("refresh", format!("{:?}", old.refresh), format!("{:?}", new.refresh));
     compare("maintain", format!("{:?}", old.maintain), format!("{:?}", new.maintain));
     compare("http", format!("{:?}", old.http), format!("{:?}", new.http));

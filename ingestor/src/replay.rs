@@ -2,6 +2,7 @@
 //! that was cut short goes on where it was, and one that has ended has nothing more to do. Never: how records are read.
 
 use crate::cli;
+use crate::clock::now;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ingest::{self, Options};
@@ -10,11 +11,8 @@ use crate::stop::{Stop, Stopper};
 use crate::stream::{Record, compare_sequence};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use strata_core::time::{format_timestamptz, parse_timestamptz};
 
-/// Seconds from 1970 to 2000.
-const EPOCH_2000: i64 = 946_684_800;
 /// Times of arrival are approximate: a record this much after the end of a window says that nothing of it comes any more.
 const SLACK_US: i64 = 10_000_000;
 
@@ -123,11 +121,6 @@ async fn of_reversion(config: &Config, id: i64, rate: u64) -> Result<Replay> {
         ranges.sort_by(|a, b| compare_sequence(&a.0, &b.0));
     }
     Ok(Replay { label: format!("replay/reversion-{id}"), window: Window::Records(ranges), rate })
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX) - EPOCH_2000 * 1_000_000
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::human::{bytes, duration};
 use crate::postgres::Database;
 use crate::postgres::maintain::Expired;
+use crate::postgres::views::StopStatus;
 use crate::print;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -15,9 +16,12 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
     let tables = session.table_status().await?;
     let shards = session.shard_status().await?;
     let rollups = session.rollup_status().await?;
+    let stops = session.stop_status().await?;
     let expired = session.expired_partitions(None).await?;
     if as_json || !std::io::stdout().is_terminal() {
-        let all = json!({ "tables": tables, "shards": shards, "rollups": rollups, "expired": expired });
+        let all = json!({
+            "tables": tables, "shards": shards, "stopped": stops, "rollups": rollups, "expired": expired
+        });
         return print(&format!("{all}\n"));
     }
     let age =
@@ -52,6 +56,14 @@ pub async fn status(config: &Config, as_json: bool) -> Result<()> {
         vec![r.rollup.clone(), r.source.clone(), pending]
     });
     print(&format!("\n{}", table(&["rollup", "table", "pending batches"], &rows.collect::<Vec<_>>())))?;
+    if !stops.is_empty() {
+        let age = |ms: i64| age(Some(ms));
+        let row = |s: &StopStatus| {
+            vec![s.relation.clone(), s.worker.clone(), age(s.age_ms), age(s.next_try_in_ms), s.reason.clone()]
+        };
+        let heads = ["stopped", "worker", "for", "next try in", "reason"];
+        print(&format!("\n{}", table(&heads, &stops.iter().map(row).collect::<Vec<_>>())))?;
+    }
     if expired.is_empty() { Ok(()) } else { print(&format!("\n{}", expired_table(&expired))) }
 }
 

@@ -20,6 +20,16 @@ CREATE TABLE strata._workers (
     PRIMARY KEY (table_id, stream, worker)
 ) WITH (fillfactor = 50);
 
+-- Tables a worker has stopped feeding because of an error, until it feeds them again.
+CREATE TABLE strata._stops (
+    table_id int NOT NULL,
+    worker text NOT NULL,
+    reason text NOT NULL,
+    stopped_at timestamptz NOT NULL,
+    next_try_at timestamptz NOT NULL,
+    PRIMARY KEY (table_id, worker)
+);
+
 -- A checkpoint commits with the rows it covers. Its epoch is the fence: claiming a shard raises it.
 CREATE TABLE strata._checkpoints (
     table_id int NOT NULL,

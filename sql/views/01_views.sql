@@ -123,6 +123,17 @@ WHERE has_table_privilege(r.relation, 'SELECT') OR strata._may(r.relation, 'INGE
 COMMENT ON VIEW strata.ingest_gaps IS 'Where records of a stream may be missing: the sidecar found a checkpoint older than the stream keeps records and was told to go on (kinesis.on_gap = "skip"). after_sequence: the last record stored; lower_time and upper_time: when the records that may be missing arrived.';
 GRANT SELECT ON strata.ingest_gaps TO PUBLIC;
 
+CREATE VIEW strata.ingest_stops AS
+SELECT r.relation, s.worker, s.reason, s.stopped_at, s.next_try_at
+FROM strata._stops s
+JOIN strata._ingested_tables r ON r.table_id = s.table_id
+JOIN pg_class c ON c.oid = r.relation
+-- (a worker that has not tried by then is gone)
+WHERE s.next_try_at > now() - interval '1 minute'
+  AND (has_table_privilege(r.relation, 'SELECT') OR strata._may(r.relation, 'INGEST'));
+COMMENT ON VIEW strata.ingest_stops IS 'Tables that a worker has stopped feeding because of an error that waiting may not mend: reason, since when, and when it tries again. It forgets nothing meanwhile: the records stay in the stream.';
+GRANT SELECT ON strata.ingest_stops TO PUBLIC;
+
 CREATE VIEW strata.reversions AS
 SELECT r.reversion_id, t.relation, r.arrived, r.batches, r.row_count AS rows, r.dead_letters, r.role, r.reverted_at
 FROM strata._reversions r

@@ -34,6 +34,8 @@ pub struct Config {
     pub lease: Lease,
     /// Bounds of a batch.
     pub batch: Batch,
+    /// Tables that were stopped.
+    pub retry: Retry,
     /// Refreshing of rollups.
     pub refresh: Refresh,
     /// Making of partitions and letting go of them.
@@ -164,6 +166,16 @@ pub struct Batch {
     pub bad_percent_max: u8,
     /// Fewer events than this say nothing about that share.
     pub bad_events_min: usize,
+}
+
+/// Tables that were stopped by an error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// The first rest, 0 for no further try.
+    pub first_ms: u64,
+    /// The longest.
+    pub last_ms: u64,
 }
 
 /// Refreshing of rollups.
@@ -360,6 +372,7 @@ impl Config {
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
             ("batch.decompressed_bytes_max", self.batch.decompressed_bytes_max as u64),
             ("batch.record_events_max", u64::from(self.batch.record_events_max)),
+            ("retry.last_ms", self.retry.last_ms),
             ("maintain.interval_ms", self.maintain.interval_ms),
             ("maintain.lock_timeout_ms", self.maintain.lock_timeout_ms),
             ("maintain.lock_attempts", u64::from(self.maintain.lock_attempts)),

@@ -58,7 +58,12 @@ impl Table {
         let mut backoff = Backoff::default();
         loop {
             match attempt().await {
-                Ok(value) => return Ok(Some(value)),
+                Ok(value) => {
+                    if backoff.attempts() > 0 {
+                        context.metrics.unblocked(&self.plan.relation, Some(what));
+                    }
+                    return Ok(Some(value));
+                }
                 Err(error) if error.kind == Kind::Retry => {
                     if !self.wait(context, &mut backoff, what, &error).await {
                         return Ok(None);
@@ -69,7 +74,8 @@ impl Table {
         }
     }
 
-    /// Waits for the next attempt; `false` when asked to stop meanwhile.
+    /// Waits for the next attempt; `false` when asked to stop meanwhile. A table whose database fails a second time
+    /// is not ready until that works.
     pub(crate) async fn wait(
         &self,
         context: &Context,
@@ -77,6 +83,9 @@ impl Table {
         what: &str,
         error: &Error,
     ) -> bool {
+        if backoff.attempts() > 0 && error.is_of_database() {
+            context.metrics.blocked(&self.plan.relation, what, error);
+        }
         context.wait(&self.stop, backoff, what, error).await
     }
 }

@@ -5,6 +5,7 @@
 
 mod batcher;
 mod family;
+mod halt;
 mod link;
 mod reader;
 mod renewal;
@@ -84,7 +85,7 @@ pub async fn ingest(
     options.until_caught_up |= setup.sources.all_end();
     let files = setup.sources.files.clone();
     metrics.follow(move || files.progress());
-    metrics.started();
+    metrics.started(setup.tables.len());
     let context = Arc::new(Context {
         worker: config.worker(),
         sources: setup.sources,
@@ -148,9 +149,11 @@ async fn oversee(
                 None => return outcome,
                 Some(Ok((_, Ok(())))) => continue,
                 Some(Ok((relation, Err(error)))) => {
-                    let others = tables.len();
-                    tracing::error!(error = %error, code = error.code, relation, others, "stopped by an error; the other tables go on");
-                    context.metrics.table_stopped();
+                    // One that rested when the end was asked for has told why already.
+                    if !context.metrics.is_stopped(&relation) {
+                        tracing::error!(error = %error, code = error.code, relation, "stopped by an error; the other tables go on");
+                        context.metrics.table_stopped(&relation, None);
+                    }
                     error
                 }
                 Some(Err(e)) => {

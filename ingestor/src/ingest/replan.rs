@@ -1,6 +1,7 @@
-//! A table that is not what it was planned for any more, or whose feeds are configured anew: planned again, and
-//! carried on with from its checkpoints. Never: what one run of a table consists of.
+//! A table that is not what it was planned for any more, whose feeds are configured anew, or that was stopped: planned
+//! again, and carried on with from its checkpoints. Never: what one run of a table consists of.
 
+use super::halt::Halts;
 use super::setup::{FeedSetup, TableSetup, plan_table};
 use super::{Context, table};
 use crate::config::{Config, Feed};
@@ -8,21 +9,41 @@ use crate::decode::plan::{CatalogTable, TablePlan};
 use crate::error::{Kind, Result};
 use crate::stop::Backoff;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 
-/// Carries into one table, planning it anew whenever that is called for.
+/// Carries into one table, planning it anew whenever that is called for, and trying again where it was stopped.
 pub(crate) async fn run(
     context: Arc<Context>,
     setup: TableSetup,
     configs: watch::Receiver<Arc<Config>>,
 ) -> Result<()> {
     let mut configs = configs;
-    let mut setup = setup;
+    let (mut feeds, streams) = (setup.configs.clone(), setup.feeds.clone());
+    let mut before = Arc::clone(&setup.plan);
+    let mut planned = Some(setup);
+    let mut halts = Halts::default();
+    let mut began = Instant::now();
     loop {
-        let (mut feeds, streams) = (setup.configs.clone(), setup.feeds.clone());
-        let before = Arc::clone(&setup.plan);
-        let changed = feeds_changed(&mut configs, &feeds);
-        match table::run(Arc::clone(&context), setup, changed).await {
+        let outcome = match planned.take() {
+            Some(setup) => {
+                feeds.clone_from(&setup.configs);
+                before = Arc::clone(&setup.plan);
+                began = Instant::now();
+                let changed = feeds_changed(&mut configs, &feeds);
+                table::run(Arc::clone(&context), setup, changed).await
+            }
+            None => match insist(&context, &before, &feeds, &streams).await {
+                Ok(None) => return Ok(()),
+                Ok(again) => {
+                    planned = again;
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match outcome {
+            Ok(()) => return Ok(()),
             Err(error) if error.kind == Kind::Replan => {
                 tracing::warn!(
                     relation = before.relation,
@@ -30,7 +51,7 @@ pub(crate) async fn run(
                     "the table is planned anew"
                 );
             }
-            outcome => return outcome,
+            Err(error) => halts.rest(&context, &before.relation, error, began, &mut configs).await?,
         }
         if context.stop.is_stopped() {
             return Ok(());
@@ -38,9 +59,6 @@ pub(crate) async fn run(
         if let Some(new) = configured(&configs.borrow_and_update(), &feeds) {
             feeds = new;
         }
-        let planned = insist(&context, &before, &feeds, &streams).await?;
-        let Some(planned) = planned else { return Ok(()) };
-        setup = planned;
     }
 }
 

@@ -88,6 +88,7 @@ pub(crate) async fn run(
     carriers.shutdown().await;
     helpers.shutdown().await;
     let failed = outcome.as_ref().is_err_and(|error| error.kind != Kind::Replan);
+    context.metrics.unblocked(&table.plan.relation, None);
     finish(&context, &table, failed).await;
     outcome
 }

@@ -29,6 +29,9 @@ pub async fn run(context: Arc<Context>, table: Arc<Table>, mut jobs: mpsc::Recei
     Ok(())
 }
 
+/// What the writer does.
+const WRITING: &str = "writing a batch";
+
 /// How an attempt ended.
 enum Attempt {
     /// The batch is in the database.
@@ -68,7 +71,7 @@ impl Carrier {
             }
             let error = match attempt {
                 Ok(Attempt::Written) => {
-                    self.context.metrics.writing(&self.table.plan.relation, true);
+                    self.context.metrics.unblocked(&self.table.plan.relation, Some(WRITING));
                     return Ok(());
                 }
                 Ok(Attempt::Again) => continue,
@@ -89,10 +92,7 @@ impl Carrier {
             } else if error.kind != Kind::Retry {
                 return Err(error.while_doing(format!("writing into {}", self.table.plan.relation)));
             }
-            if backoff.attempts() > 0 {
-                self.context.metrics.writing(&self.table.plan.relation, false);
-            }
-            if !self.table.wait(&self.context, &mut backoff, "writing a batch", &error).await {
+            if !self.table.wait(&self.context, &mut backoff, WRITING, &error).await {
                 // Stopping: go on trying while the time for draining lasts, which others watch.
                 tokio::time::sleep(backoff.next()).await;
             }

@@ -5,6 +5,7 @@ mod fanout;
 
 pub use fanout::Subscription;
 
+use crate::clock::EPOCH_2000;
 use crate::config;
 use crate::error::{Error, Kind, Result, kind_of_aws};
 use crate::stream::{Listing, Page, Position, Record, Shard, Stream};
@@ -17,8 +18,6 @@ use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardFilter, ShardFilterType, ShardIteratorType};
 use std::time::Duration;
 
-/// Seconds from 1970 to 2000.
-const EPOCH_2000: i64 = 946_684_800;
 /// Entries Kinesis takes in one `PutRecords` call.
 pub const PUT_RECORDS_MAX: usize = 500;
 

@@ -1,10 +1,10 @@
 //! The counters as Prometheus reads them. Never: counting.
 
-use super::{Metrics, Queue, Readiness, ShardGauge};
+use super::{Metrics, Queue, Readiness, ShardGauge, lock};
+use crate::clock::EPOCH_2000;
 use crate::exposition::Exposition;
 use crate::process::Process;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -42,8 +42,11 @@ impl Metrics {
         text.single("strata_refreshed_batches_total", "counter", "Batches folded into rollups.", refreshed);
         text.durations("strata_copy_seconds", "Time the COPY of a batch took.", "relation", &self.copy);
         text.durations("strata_commit_seconds", "Time the COMMIT of a batch took.", "relation", &self.commit);
-        let stopped = self.tables_stopped.load(Relaxed);
-        text.single("strata_tables_stopped", "gauge", "Tables stopped by an error.", stopped);
+        let stopped = lock(&self.stopped).clone();
+        text.single("strata_tables_stopped", "gauge", "Tables stopped by an error.", stopped.len());
+        let next = stopped.into_iter().filter_map(|(table, next)| Some((vec![table], unix_seconds(next?))));
+        let help = "When a stopped table is tried again, in seconds since 1970.";
+        text.gauges("strata_table_next_try_timestamp_seconds", help, &["relation"], next.collect());
         self.expose_gauges(&mut text);
         if let Some(process) = Process::now() {
             let cpu = "Processor time taken, user and system.";
@@ -55,7 +58,7 @@ impl Metrics {
     }
 
     fn expose_gauges(&self, text: &mut Exposition) {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queues = lock(&self.queues);
         let fill = |queue: &Queue| Some((vec![queue.table.clone(), queue.name.to_owned()], (queue.fill)()?));
         // Of the same queue of several writers the fullest counts.
         let mut fullest: BTreeMap<Vec<String>, f64> = BTreeMap::new();
@@ -66,7 +69,7 @@ impl Metrics {
         let help =
             "How full a queue is, from 0 to 1; a full one means that what comes after it is the bottleneck.";
         text.gauges("strata_queue_fill_ratio", help, &["relation", "queue"], fills);
-        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = lock(&self.shards);
         let labels = ["relation", "stream", "shard"];
         let of_each = |value: fn(&ShardGauge) -> Duration| {
             let mut values: Vec<_> = shards
@@ -84,4 +87,10 @@ impl Metrics {
         text.gauges("strata_shard_read_age_seconds", age, &labels, of_each(|gauge| gauge.seen.elapsed()));
         text.single("strata_shards", "gauge", "Shards being read.", shards.len());
     }
+}
+
+/// Of microseconds since 2000-01-01 UTC.
+#[allow(clippy::cast_precision_loss)]
+fn unix_seconds(us: i64) -> f64 {
+    us as f64 / 1e6 + EPOCH_2000 as f64
 }

@@ -7,9 +7,9 @@ pub use progress::{report, summary};
 
 use crate::error::Error;
 use crate::exposition::{Counters, Durations};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 
@@ -45,9 +45,11 @@ pub struct Metrics {
     rows_by: Counters,
     dead_by: Counters,
     retries_by: Counters,
-    tables_stopped: AtomicU64,
-    /// Tables whose batches fail again and again.
-    blocked: Mutex<HashSet<String>>,
+    /// Tables stopped by an error, and when each is tried again.
+    stopped: Mutex<BTreeMap<String, Option<i64>>>,
+    tables: AtomicU64,
+    /// What fails again and again, by table, and why.
+    blocked: Mutex<BTreeMap<(String, String), String>>,
     queues: Mutex<Vec<Queue>>,
     /// Bytes of files read, and of all.
     files: Mutex<Option<FileProgress>>,
@@ -55,6 +57,8 @@ pub struct Metrics {
     started: AtomicBool,
     stopping: AtomicBool,
     database: AtomicBool,
+    /// Why it does not answer.
+    away: Mutex<String>,
 }
 
 /// Table, stream and shard.
@@ -71,29 +75,32 @@ struct Queue {
 }
 
 /// Whether the process does its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// Streams or tables have not been found yet.
     Starting,
     /// It does.
     Ready,
-    /// The database does not answer.
-    Away,
-    /// It answers, and takes no rows.
-    Blocked,
+    /// The database does not answer, and why.
+    Away(String),
+    /// It answers, and takes no rows; a table, and why.
+    Blocked(String, String),
+    /// Every table is stopped by an error.
+    Stopped,
     /// It was asked to end.
     Stopping,
 }
 
 impl Readiness {
     /// For a person.
-    pub fn text(self) -> &'static str {
+    pub fn text(&self) -> String {
         match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Away => "the database does not answer",
-            Self::Blocked => "the database takes no rows",
-            Self::Stopping => "stopping",
+            Self::Starting => "starting".to_owned(),
+            Self::Ready => "ready".to_owned(),
+            Self::Away(why) => format!("the database does not answer: {why}"),
+            Self::Blocked(table, why) => format!("the database takes no rows of {table}: {why}"),
+            Self::Stopped => "every table is stopped by an error".to_owned(),
+            Self::Stopping => "stopping".to_owned(),
         }
     }
 }
@@ -112,7 +119,7 @@ impl Metrics {
     pub fn shard_read(&self, shard: &ShardName, behind_ms: i64) {
         let behind = Duration::from_millis(u64::try_from(behind_ms).unwrap_or_default());
         let gauge = ShardGauge { behind, seen: Instant::now() };
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = lock(&self.shards);
         match shards.get_mut(shard) {
             Some(known) => *known = gauge,
             None => drop(shards.insert(shard.clone(), gauge)),
@@ -121,7 +128,7 @@ impl Metrics {
 
     /// A shard is no longer read here.
     pub fn shard_left(&self, shard: &ShardName) {
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner).remove(shard);
+        lock(&self.shards).remove(shard);
     }
 
     /// Records came in.
@@ -163,9 +170,19 @@ impl Metrics {
         self.retries_by.add(&[error.retry_kind()], 1);
     }
 
-    /// A table was stopped by an error.
-    pub fn table_stopped(&self) {
-        Self::add(&self.tables_stopped, 1);
+    /// A table was stopped by an error; it is tried again at a time (microseconds since 2000-01-01 UTC), or never.
+    pub fn table_stopped(&self, table: &str, next_try: Option<i64>) {
+        lock(&self.stopped).insert(table.to_owned(), next_try);
+    }
+
+    /// It is tried again.
+    pub fn table_tried_again(&self, table: &str) {
+        lock(&self.stopped).remove(table);
+    }
+
+    /// Whether it is stopped.
+    pub fn is_stopped(&self, table: &str) -> bool {
+        lock(&self.stopped).contains_key(table)
     }
 
     /// Watches how full a queue is, for as long as anybody else sends into it.
@@ -177,16 +194,17 @@ impl Metrics {
             Some(1.0 - queue.capacity() as f64 / queue.max_capacity() as f64)
         };
         let watched = Queue { table: table.to_owned(), name, fill: Box::new(fill) };
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
+        lock(&self.queues).push(watched);
     }
 
     /// Follows the reading of files.
     pub fn follow(&self, files: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(files));
+        *lock(&self.files) = Some(Box::new(files));
     }
 
-    /// Streams and tables were found.
-    pub fn started(&self) {
+    /// Streams and tables were found, so many.
+    pub fn started(&self, tables: usize) {
+        self.tables.store(tables as u64, Relaxed);
         self.started.store(true, Relaxed);
     }
 
@@ -195,37 +213,47 @@ impl Metrics {
         self.stopping.store(true, Relaxed);
     }
 
-    /// The database does or does not answer.
-    pub fn database_answers(&self, answers: bool) {
-        self.database.store(answers, Relaxed);
+    /// The database does not answer, for a reason, or it does.
+    pub fn database_answers(&self, failure: Option<&Error>) {
+        self.database.store(failure.is_none(), Relaxed);
+        *lock(&self.away) = failure.map(|error| error.message.clone()).unwrap_or_default();
     }
 
-    /// Batches of a table are or are not written.
-    pub fn writing(&self, table: &str, works: bool) {
-        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        if works {
-            blocked.remove(table);
-        } else {
-            blocked.insert(table.to_owned());
-        }
+    /// The database keeps refusing what a table's batches need.
+    pub fn blocked(&self, table: &str, what: &str, error: &Error) {
+        lock(&self.blocked).insert((table.to_owned(), what.to_owned()), error.message.clone());
+    }
+
+    /// It does no longer; of everything of the table, where nothing is named.
+    pub fn unblocked(&self, table: &str, what: Option<&str>) {
+        lock(&self.blocked).retain(|(t, w), _| t != table || what.is_some_and(|what| what != w));
     }
 
     /// Whether the process does its work.
     pub fn readiness(&self) -> Readiness {
         if self.stopping.load(Relaxed) {
-            Readiness::Stopping
-        } else if !self.started.load(Relaxed) {
-            Readiness::Starting
-        } else if self.database.load(Relaxed) {
-            let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-            if blocked.is_empty() { Readiness::Ready } else { Readiness::Blocked }
-        } else {
-            Readiness::Away
+            return Readiness::Stopping;
         }
+        if !self.started.load(Relaxed) {
+            return Readiness::Starting;
+        }
+        if !self.database.load(Relaxed) {
+            return Readiness::Away(lock(&self.away).clone());
+        }
+        if let Some(((table, _), why)) = lock(&self.blocked).first_key_value() {
+            return Readiness::Blocked(table.clone(), why.clone());
+        }
+        let (stopped, tables) = (lock(&self.stopped).len() as u64, self.tables.load(Relaxed));
+        if stopped > 0 && stopped >= tables { Readiness::Stopped } else { Readiness::Ready }
     }
 
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, n: usize) {
         counter.fetch_add(n as u64, Relaxed);
     }
+}
+
+/// A lock that a panic elsewhere does not take away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,8 @@
 //! The one place from which progress leaves: a line on a terminal, an INFO event elsewhere. Never: counting.
 
-use super::Metrics;
+use super::{Metrics, lock};
 use crate::human::duration;
 use std::io::{IsTerminal, Write};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -34,13 +33,13 @@ const QUIET: Duration = Duration::from_secs(5);
 impl Metrics {
     /// How much of all files was read, in percent; nothing where there are none.
     fn percent(&self) -> Option<u64> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = lock(&self.files);
         let (read, all) = files.as_ref()?();
         read.saturating_mul(100).checked_div(all).map(|percent| percent.min(100))
     }
 
     fn progress(&self, last_rows: u64, elapsed: Duration) -> Progress {
-        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = lock(&self.shards);
         let lag = shards.values().map(|gauge| {
             let quiet = gauge.seen.elapsed();
             gauge.behind + if quiet > QUIET { quiet } else { Duration::ZERO }

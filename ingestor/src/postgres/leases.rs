@@ -171,6 +171,16 @@ impl Session {
             .map_err(|e| self.failed(&e).while_doing("releasing leases"))
     }
 
+    /// Tells that this worker has stopped feeding a table, and when it tries again.
+    pub async fn record_stop(&self, relation: &str, worker: &str, reason: &str, next_try: i64) -> Result<()> {
+        let sql = "SELECT strata._record_stop($1::text::regclass, $2, $3, $4)";
+        self.client
+            .query(sql, &[&relation, &worker, &reason, &Micros(next_try)])
+            .await
+            .map(drop)
+            .map_err(|e| self.failed(&e).while_doing("recording a stop"))
+    }
+
     /// The shards of a stream that the database knows for a table.
     pub async fn known_shards(&self, relation: &str, stream: &str) -> Result<Vec<KnownShard>> {
         let sql = "SELECT shard, ended, worker, initial_position, epoch, sequence_number FROM strata.shards \

@@ -43,6 +43,21 @@ pub struct TableStatus {
     pub dead_letters: i64,
 }
 
+/// A table that a worker has stopped feeding.
+#[derive(Debug, Serialize)]
+pub struct StopStatus {
+    /// Table.
+    pub relation: String,
+    /// Worker.
+    pub worker: String,
+    /// Why.
+    pub reason: String,
+    /// Since then, in milliseconds.
+    pub age_ms: i64,
+    /// Until it tries again, in milliseconds.
+    pub next_try_in_ms: i64,
+}
+
 /// One rollup.
 #[derive(Debug, Serialize)]
 pub struct RollupStatus {
@@ -129,6 +144,24 @@ impl Session {
                 rows: r.get(2),
                 last_batch_age_ms: r.get(3),
                 dead_letters: r.get(4),
+            })
+            .collect())
+    }
+
+    /// Tables that are stopped, of those this role may see.
+    pub async fn stop_status(&self) -> Result<Vec<StopStatus>> {
+        let sql = "SELECT relation::text, worker, reason, (extract(epoch FROM now() - stopped_at) * 1000)::bigint, \
+                          greatest((extract(epoch FROM next_try_at - now()) * 1000)::bigint, 0) \
+                   FROM strata.ingest_stops ORDER BY 1, 2";
+        let rows = self.client.query(sql, &[]).await.map_err(|e| self.failed(&e))?;
+        Ok(rows
+            .iter()
+            .map(|r| StopStatus {
+                relation: r.get(0),
+                worker: r.get(1),
+                reason: r.get(2),
+                age_ms: r.get(3),
+                next_try_in_ms: r.get(4),
             })
             .collect())
     }

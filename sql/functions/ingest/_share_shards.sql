@@ -11,7 +11,7 @@ AS $$
     SELECT * FROM strata._take_share(strata._authorize(relation, 'INGEST'), stream, worker, lease_ms, shards, positions, held, first_look)
 $$;
 COMMENT ON FUNCTION strata._share_shards(regclass, text, text, int, text[], text[], text[], boolean) IS
-'Says that a worker is alive for lease_ms milliseconds more, makes the shards known that are not (with positions, TRIM_HORIZON or AT: and a timestamp), and claims free ones for it up to its quota. One row for each claim, as _claim_shard returns it, but for arrived_at: up to then everything is stored, which may be later than the last record''s arrival; a last row without a shard tells the quota, the number of shards the worker should hold, and how many shards nobody holds now. held: those the worker has already, which are neither claimed nor counted as free. first_look: the caller knew of no shard of this stream; if there are some by now, nothing is done and no row comes back. Waits for no commit under way: a shard in the middle of one is left to the next call.';
+'Says that a worker is alive for lease_ms milliseconds more and has not stopped, makes the shards known that are not (with positions, TRIM_HORIZON or AT: and a timestamp), and claims free ones for it up to its quota. One row for each claim, as _claim_shard returns it, but for arrived_at: up to then everything is stored, which may be later than the last record''s arrival; a last row without a shard tells the quota, the number of shards the worker should hold, and how many shards nobody holds now. held: those the worker has already, which are neither claimed nor counted as free. first_look: the caller knew of no shard of this stream; if there are some by now, nothing is done and no row comes back. Waits for no commit under way: a shard in the middle of one is left to the next call.';
 
 CREATE FUNCTION strata._take_share(
     relation regclass, stream text, worker text, lease_ms int, shards text[], positions text[], held text[], first_look boolean,
@@ -39,6 +39,7 @@ BEGIN
     END IF;
     DELETE FROM strata._workers w
     WHERE w.table_id = target_id AND w.stream = _take_share.stream AND w.expires_at <= clock_timestamp() AND w.worker <> _take_share.worker;
+    DELETE FROM strata._stops s WHERE s.table_id = target_id AND s.worker = _take_share.worker;
     INSERT INTO strata._workers AS w (table_id, stream, worker, expires_at)
     VALUES (target_id, _take_share.stream, _take_share.worker, clock_timestamp() + lease)
     ON CONFLICT (table_id, stream, worker) DO UPDATE SET expires_at = EXCLUDED.expires_at;

@@ -14,6 +14,7 @@ BEGIN
     DELETE FROM strata._amended_batches x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._merged_batches x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._workers x WHERE x.table_id = ANY (table_ids);
+    DELETE FROM strata._stops x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._leases x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._checkpoints x WHERE x.table_id = ANY (table_ids);
     DELETE FROM strata._gaps x WHERE x.table_id = ANY (table_ids);

@@ -12,6 +12,7 @@ pub struct Cluster {
     pub dsn: String,
 }
 
+/// What `scripts/pg.sh` says.
 fn pg(arguments: &[&str]) -> Result<String> {
     let out = Command::new(crate::root().join("scripts/pg.sh")).args(arguments).output()?;
     ensure!(out.status.success(), "pg.sh {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -41,6 +42,13 @@ impl Cluster {
     ///
     /// When it does not start.
     pub async fn with(settings: &[&str]) -> Result<Self> {
+        let mut cluster = Self::bare(settings)?;
+        cluster.make_database("").await?;
+        Ok(cluster)
+    }
+
+    /// Without our database.
+    fn bare(settings: &[&str]) -> Result<Self> {
         let dir = pg(&[&["create"], settings].concat())?;
         let mut cluster = Self { dsn: String::new(), dir };
         let environment = pg(&["env", &cluster.dir])?;
@@ -49,21 +57,33 @@ impl Cluster {
             .and_then(|(_, rest)| rest.split_once('\''))
             .context("pg.sh env names no STRATA_TEST_DSN")?;
         dsn.0.clone_into(&mut cluster.dsn);
-        let client = cluster.connect().await?;
-        client.batch_execute("CREATE DATABASE events").await?;
-        cluster.dsn = format!("{}/events", cluster.dsn.trim_end_matches("/postgres"));
-        let client = cluster.connect().await?;
-        client
-            .batch_execute("CREATE EXTENSION pg_strata")
-            .await
-            .context("is the extension installed? make install")?;
         Ok(cluster)
+    }
+
+    async fn make_database(&mut self, options: &str) -> Result<()> {
+        let client = self.connect().await?;
+        client.batch_execute(&format!("CREATE DATABASE events {options}")).await?;
+        self.dsn = format!("{}/events", self.dsn.trim_end_matches("/postgres"));
+        let client = self.connect().await?;
+        let created = client.batch_execute("CREATE EXTENSION pg_strata").await;
+        created.context("is the extension installed? make install")
     }
 
     /// Not a server, but a name for some: what a sidecar connects to.
     #[must_use]
     pub fn named(dsn: &str) -> Self {
         Self { dir: String::new(), dsn: dsn.to_owned() }
+    }
+
+    /// What connects as a new role that may log in and nothing else.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn role(&self, name: &str) -> Result<Self> {
+        let client = self.connect().await?;
+        client.batch_execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'")).await?;
+        let (_, place) = self.dsn.split_once('@').context("a connection string without a host")?;
+        Ok(Self::named(&format!("postgresql://{name}:secret@{place}")))
     }
 
     /// A standby of it that streams.
@@ -110,6 +130,14 @@ impl Cluster {
     /// When it does not go.
     pub fn crash(&self) -> Result<()> {
         pg(&["stop", &self.dir, "immediate"]).map(drop)
+    }
+
+    /// Ends it in order, whoever is connected (57P01).
+    ///
+    /// # Errors
+    /// When it does not go.
+    pub fn shut_down(&self) -> Result<()> {
+        pg(&["stop", &self.dir, "fast"]).map(drop)
     }
 
     /// Brings it back.

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod endpoint;
 pub mod events;
+pub mod http;
 pub mod process;
 pub mod promises;
 pub mod proxy;

@@ -49,9 +49,22 @@ impl Process {
     /// # Errors
     /// When the system does not say.
     pub fn peak_mb(&self) -> Result<u64> {
+        self.mb_of("VmHWM:")
+    }
+
+    /// The memory it has now, in MB.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn memory_mb(&self) -> Result<u64> {
+        self.mb_of("VmRSS:")
+    }
+
+    fn mb_of(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+        let size = status.lines().find_map(|line| line.strip_prefix(name));
+        let size = size.with_context(|| format!("no {name}"))?;
+        Ok(size.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
     }
 
     /// How it ended, if it has.

@@ -15,6 +15,7 @@ struct State {
     refusing: AtomicBool,
     stalled: AtomicBool,
     delay_ms: AtomicU64,
+    bytes_per_second: AtomicU64,
     cuts: watch::Sender<u64>,
 }
 
@@ -62,6 +63,11 @@ impl Proxy {
         self.state.refusing.store(false, SeqCst);
     }
 
+    /// Lets so many bytes a second pass on each connection, in each direction, from now on; 0: all there are.
+    pub fn throttle(&self, bytes_per_second: u64) {
+        self.state.bytes_per_second.store(bytes_per_second, SeqCst);
+    }
+
     /// Lets nothing pass for a while; connections stay.
     pub async fn stall(&self, time: Duration) {
         self.state.stalled.store(true, SeqCst);
@@ -103,6 +109,8 @@ async fn copy(
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(state.delay_ms.load(SeqCst))).await;
+        let slow = (length as u64 * 1_000_000).checked_div(state.bytes_per_second.load(SeqCst));
+        tokio::time::sleep(Duration::from_micros(slow.unwrap_or_default())).await;
         while state.stalled.load(SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -107,12 +107,21 @@ async fn a_table_may_be_altered_under_its_feed() -> Result<()> {
     // What is configured and gone stops the table, and says so.
     client.batch_execute("ALTER TABLE events DROP COLUMN label").await?;
     endpoint.put("events", &[event(more.get())]).await?;
-    let status = process.wait().await?;
-    let said = process.output();
-    ensure!(
-        !status.success() && said.contains("no column \\\"label\\\"") && said.contains("was altered"),
-        "{said}"
-    );
+    until("the table to be stopped", async || {
+        let said = process.output();
+        Ok((said.contains("no column \\\"label\\\"") && said.contains("was altered")).then_some(()))
+    })
+    .await?;
+    // And goes on when it is there again.
+    let before = promises::number(&client, "SELECT count(*) FROM events").await?;
+    client.batch_execute("ALTER TABLE events ADD COLUMN label text").await?;
+    process.signal("HUP")?;
+    until("rows again", async || {
+        Ok((promises::number(&client, "SELECT count(*) FROM events").await? > before).then_some(()))
+    })
+    .await?;
+    process.signal("TERM")?;
+    ensure!(process.wait().await?.success(), "a table that goes on is no failure: {}", process.output());
     std::fs::remove_file(path)?;
     Ok(())
 }

@@ -79,7 +79,7 @@ async fn a_checkpoint_older_than_the_stream_stops_or_is_written_down() -> Result
         .await?;
     client.batch_execute("UPDATE strata._checkpoints SET arrived_at = now() - interval '3 days'; UPDATE strata._leases SET read_at = NULL").await?;
     told.extend(endpoint.put("clicks", &events::events(301..401, &mut rng)).await?);
-    let mut stopped = Sidecar::ingest(&cluster, &endpoint, "clicks", &[])?;
+    let mut stopped = Sidecar::ingest(&cluster, &endpoint, "clicks", &["retry.first_ms=0"])?;
     ensure!(stopped.end().await? == Some(1), "a gap must stop the table");
     ensure!(stopped.process.output().contains("on_gap"), "it does not say what to do");
     ensure!(

@@ -61,7 +61,8 @@ async fn a_batch_that_is_nearly_all_bad_is_not_taken_for_done() -> Result<()> {
     };
     let bad: Vec<Event> = events::events(1..1501, &mut rng).into_iter().map(renamed).collect();
     let told = endpoint.put("clicks", &bad).await?;
-    let mut sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &["batch.linger_ms=2000"])?;
+    let settings = ["batch.linger_ms=2000", "retry.first_ms=0"];
+    let mut sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &settings)?;
     ensure!(sidecar.end().await? == Some(1), "a wrong mapping must end it with 1");
     ensure!(sidecar.process.output().contains("mend the mapping"), "it does not say what is wrong");
     let dead = promises::number(&client, "SELECT count(*) FROM strata.dead_letters").await?;

@@ -4,35 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use strata_e2e::http::{self, get, ready, value};
 use strata_e2e::{Cluster, Endpoint, Event, Sidecar, events, promises, until};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Status and body of a GET.
-async fn get(address: &str, path: &str) -> Result<(u16, String)> {
-    let mut socket = tokio::net::TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok((status, body.to_owned()))
-}
-
-/// Waits for a readiness.
-async fn ready(address: &str, wanted: u16) -> Result<String> {
-    until(&format!("/readyz to answer {wanted}"), async || {
-        let (status, body) = get(address, "/readyz").await?;
-        Ok((status == wanted).then_some(body))
-    })
-    .await
-}
-
-/// The value of a sample, 0 where there is none.
-fn value(text: &str, sample: &str) -> f64 {
-    let found = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    found.and_then(|value| value.parse().ok()).unwrap_or_default()
-}
 
 /// Prometheus' own opinion of the text, where its promtool is installed.
 fn linted(text: &str) -> Result<()> {
@@ -68,13 +41,8 @@ async fn metrics_tell_what_happened_and_readiness_follows_the_database() -> Resu
     endpoint.put("clicks", &[bad]).await?;
 
     let sidecar = Sidecar::ingest(&cluster, &endpoint, "clicks", &["http.listen=127.0.0.1:0"])?;
-    let address = until("the address", async || {
-        let output = sidecar.process.output();
-        let found = output.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
-        Ok(found.map(|(address, _)| address.to_owned()))
-    })
-    .await?;
-    ready(&address, 200).await?;
+    let address = http::address(&sidecar).await?;
+    ready(&address, 200, "").await?;
     let text = until("300 rows", async || {
         let (status, text) = get(&address, "/metrics").await?;
         ensure!(status == 200, "/metrics answers {status}");
@@ -114,8 +82,7 @@ async fn metrics_tell_what_happened_and_readiness_follows_the_database() -> Resu
     ensure!(get(&address, "/nothing").await?.0 == 404, "an unknown path is not found");
 
     cluster.crash()?;
-    let said = ready(&address, 503).await?;
-    ensure!(said.contains("database"), "/readyz says {said}");
+    ready(&address, 503, "the database does not answer: ").await?;
     ensure!(get(&address, "/healthz").await?.0 == 200, "the process is alive while the database is away");
     told.extend(endpoint.put("clicks", &events::events(301..401, &mut rng)).await?);
     until("retries to be counted", async || {
@@ -127,7 +94,7 @@ async fn metrics_tell_what_happened_and_readiness_follows_the_database() -> Resu
     })
     .await?;
     cluster.start_again()?;
-    ready(&address, 200).await?;
+    ready(&address, 200, "").await?;
     let client = cluster.connect().await?;
     until("400 rows", async || {
         Ok((promises::number(&client, "SELECT count(*) FROM clicks").await? >= 400).then_some(()))

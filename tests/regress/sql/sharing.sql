@@ -82,4 +82,11 @@ SELECT count(*) AS workers, min(shards), max(shards) FROM pg_temp.held();
 SELECT count(*) AS lost FROM strata._renew_leases('w1', 60000, array_fill('shared'::regclass, ARRAY[125]), array_fill('arn:s'::text, ARRAY[125]),
     ARRAY(SELECT shard FROM strata.shards WHERE worker = 'w1' AND expires_at > now() ORDER BY shard),
     ARRAY(SELECT epoch FROM strata.shards WHERE worker = 'w1' AND expires_at > now() ORDER BY shard));
+-- a worker that has stopped feeding the table, until it takes its share again; one that never came back is not told of
+SELECT strata._record_stop('shared', 'w', 'permission denied', now() + interval '1 hour');
+SELECT strata._record_stop('shared', 'w', repeat('x', 2000), now() + interval '2 hours');
+SELECT strata._record_stop('shared', 'gone', 'gone', now() - interval '2 minutes');
+SELECT relation, worker, length(reason), next_try_at > now() + interval '1 hour' AS later, stopped_at <= now() AS stopped FROM strata.ingest_stops;
+SELECT quota FROM strata._share_shards('shared', 'arn:s', 'w', 60000, '{}', '{}', '{}', false);
+SELECT count(*) FROM strata.ingest_stops;
 DROP TABLE shared;

@@ -2,17 +2,15 @@
 //! Never: reading.
 
 use super::Reading;
+use crate::clock::now;
 use crate::config::OnGap;
 use crate::error::{Error, Result};
 use crate::lease::Checkpoint;
 use crate::postgres::leases::KnownShard;
 use crate::stream::Shard;
 use std::collections::HashMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use strata_core::time::format_timestamptz;
-
-/// Seconds from 1970 to 2000.
-const EPOCH_2000: i64 = 946_684_800;
 
 impl Reading {
     /// Whether reading of a shard goes on behind records that may be lost.
@@ -93,10 +91,4 @@ impl Reading {
         };
         self.table.insist(&self.context, "recording a gap", attempt).await.map(drop)
     }
-}
-
-/// Microseconds since 2000-01-01 UTC.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX) - EPOCH_2000 * 1_000_000
 }

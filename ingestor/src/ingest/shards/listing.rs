@@ -1,7 +1,7 @@
 //! The shards a stream has, and where reading of it begins. Never: claims.
 
-use super::gaps::now;
 use super::{Reading, SOON};
+use crate::clock::now;
 use crate::config::Start;
 use crate::error::{Error, Kind, Result};
 use crate::ingest::family::{Origin, time_of};
