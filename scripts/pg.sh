@@ -6,6 +6,7 @@
 #   pg.sh psql DIR [argument…]   psql in it, as its superuser
 #   pg.sh start DIR | stop DIR [mode] | restart DIR [mode] | destroy DIR
 #   pg.sh standby DIR [name=value…]   make and start a streaming standby of DIR; prints the standby's directory
+#   pg.sh disk DIR [SIZE]        a directory for the server's files, on a file system of that size (takes root or sudo); prints it
 #   pg.sh promote DIR            make a standby the primary
 #   pg.sh upgrade DIR NEW [option…]   pg_upgrade from DIR to NEW, a cluster just created; starts NEW
 #
@@ -93,8 +94,16 @@ END
         start
         ;;
     promote) control promote ;;
+    disk)
+        as_user mkdir -p -m 700 "$dir/disk"
+        if [ -n "${1:-}" ]; then
+            as_root mount -t tmpfs -o "size=$1,mode=0700,uid=$(id -u "$user"),gid=$(id -g "$user")" pg_strata "$dir/disk"
+        fi
+        echo "$dir/disk"
+        ;;
     destroy)
         control -m immediate stop 2>/dev/null || true
+        ! mountpoint -q "$dir/disk" || as_root umount "$dir/disk"
         as_user rm -rf "$dir"
         ;;
     standby)
@@ -121,5 +130,5 @@ END
         dir=$new port=$(cat "$new/port")
         start
         ;;
-    *) die "pg.sh knows create, env, psql, start, stop, restart, standby, promote, upgrade, destroy" ;;
+    *) die "pg.sh knows create, env, psql, start, stop, restart, disk, standby, promote, upgrade, destroy" ;;
 esac

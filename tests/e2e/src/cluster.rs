@@ -1,5 +1,6 @@
 //! A PostgreSQL of its own for a test, by scripts/pg.sh.
 
+use crate::Disk;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use tokio_postgres::{Client, NoTls};
@@ -13,7 +14,7 @@ pub struct Cluster {
 }
 
 /// What `scripts/pg.sh` says.
-fn pg(arguments: &[&str]) -> Result<String> {
+pub(crate) fn pg(arguments: &[&str]) -> Result<String> {
     let out = Command::new(crate::root().join("scripts/pg.sh")).args(arguments).output()?;
     ensure!(out.status.success(), "pg.sh {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     Ok(String::from_utf8(out.stdout)?.trim().to_owned())
@@ -58,6 +59,25 @@ impl Cluster {
             .context("pg.sh env names no STRATA_TEST_DSN")?;
         dsn.0.clone_into(&mut cluster.dsn);
         Ok(cluster)
+    }
+
+    /// One whose database lies on a disk of its own.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn cramped() -> Result<(Self, Disk)> {
+        let mut cluster = Self::bare(&["fsync=off"])?;
+        let disk = Disk::of(&cluster)?;
+        let client = cluster.connect().await?;
+        let tablespace = format!("CREATE TABLESPACE disk LOCATION '{}'", disk.path.display());
+        client.batch_execute(&tablespace).await?;
+        cluster.make_database("TABLESPACE disk").await?;
+        Ok((cluster, disk))
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &str {
+        &self.dir
     }
 
     async fn make_database(&mut self, options: &str) -> Result<()> {

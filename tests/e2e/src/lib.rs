@@ -3,6 +3,7 @@
 //! Never: internals of the parts under test, sleeps that a result depends on.
 
 pub mod cluster;
+pub mod disk;
 pub mod endpoint;
 pub mod events;
 pub mod http;
@@ -12,6 +13,7 @@ pub mod proxy;
 pub mod sidecar;
 
 pub use cluster::Cluster;
+pub use disk::Disk;
 pub use endpoint::{Acknowledged, Endpoint};
 pub use events::Event;
 pub use sidecar::Sidecar;
