@@ -85,6 +85,13 @@ SELECT pg_temp.expect('frozen buckets', (SELECT count(*) FILTER (WHERE bucket IS
 CREATE FUNCTION pg_temp.faults() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM strata.verify_audit((SELECT checkpoint FROM work.digest)) $$;
 SELECT pg_temp.expect('a sound audit log', pg_temp.faults() = 0);
 SELECT pg_temp.expect('old versions', (SELECT count(*) = 12 FROM work.accounts_history));
+SELECT pg_temp.expect('a pruned log', (SELECT kept_from IS NOT NULL FROM strata.audited_tables WHERE relation = 'work.kept'::regclass)
+    AND (SELECT count(*) = 1 FROM work.kept_history));
+DO $$ BEGIN
+    PERFORM FROM work.kept_as_of('2020-01-01');
+    RAISE 'rows of before a log was pruned';
+EXCEPTION WHEN SQLSTATE 'ST016' THEN NULL;
+END $$;
 SELECT pg_temp.expect('an erased row', (SELECT name IS NULL AND mail IS NULL FROM work.people WHERE id = 'a')
     AND (SELECT bool_and(erased IS NOT NULL) FROM strata.row_history('work.people', 'a') WHERE operation IS NOT NULL)
     AND (SELECT count(*) = 1 FROM strata.audit_salts('work.people')));
@@ -105,6 +112,13 @@ CALL strata.refresh_rollups('work.events');
 CALL pg_temp.work_on(3);
 CALL strata.maintain_partitions();
 CALL pg_temp.work_on(4);
+-- (a record is made behind the horizon, and has to be sealed)
+SELECT strata.seal_audit();
+SELECT strata.seal_audit();
+CALL strata.maintain_partitions();
+SELECT strata.seal_audit();
+CALL strata.maintain_partitions();
+SELECT pg_temp.expect('a log that is pruned on', pg_temp.faults() = 0 AND (SELECT count(*) = 0 FROM work.kept_history));
 SELECT pg_temp.expect('the backfill done', (SELECT bool_and(filled_from = '-infinity') FROM strata._rollup_progress));
 SELECT pg_temp.expect('retention done', (SELECT count(*) = 0 FROM strata._detached_partitions)
     AND (SELECT count(*) = 0 FROM strata.partitions WHERE relation = 'work.going'::regclass AND state = 'sealed')

@@ -122,7 +122,15 @@ SELECT strata._detach_partition('work.dropped', :'first');
 -- (the detached partition still takes its batch default from it)
 DROP TABLE work.dropped CASCADE;
 
--- the audit log: sealed and unsealed chunks, dropped, added and excluded columns, enum labels, a table that is audited no more
+-- the audit log: pruned, sealed and unsealed chunks, dropped, added and excluded columns, enum labels, a table that is audited no more
+CREATE TABLE work.kept (id int PRIMARY KEY, v int);
+INSERT INTO work.kept SELECT n, 0 FROM generate_series(1, 50) n;
+SELECT strata.enable_audit('work.kept');
+UPDATE work.kept SET v = 1;
+SELECT strata.set_audit_retention('work.kept', '0', verify_within => '0');
+CALL strata.prune_audit('work.kept');
+SELECT 1 / (kept_from IS NOT NULL)::int AS pruned FROM strata.audited_tables WHERE relation = 'work.kept'::regclass;
+UPDATE work.kept SET v = 2 WHERE id = 1;
 CREATE TYPE work.level AS ENUM ('low', 'high');
 CREATE TABLE work.accounts (id int PRIMARY KEY, gone int, name text, level work.level, secret text);
 ALTER TABLE work.accounts DROP COLUMN gone;
