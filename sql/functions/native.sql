@@ -332,7 +332,7 @@ CREATE FUNCTION strata._audit_differences(
     AS 'MODULE_PATHNAME', 'audit_differences_wrapper';
 REVOKE ALL ON FUNCTION strata._audit_differences(regclass, int) FROM PUBLIC;
 COMMENT ON FUNCTION strata._audit_differences(regclass, int) IS
-'The rows in which a table differs from its log: edited, missing or extra, with their key as far as it is known, and the chunk that knows them.';
+'The rows in which a table differs from its log: edited, missing or extra, with their key as far as it is known, and the chunk that knows them; and detached: how many of the missing are in a table that was a partition.';
 
 CREATE FUNCTION strata._audit_take_partition(partition regclass, operation text, detail text, come boolean) RETURNS bigint
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -371,6 +371,13 @@ CREATE FUNCTION strata._audit_write_record(audit_id int, table_uuid uuid, base_f
 REVOKE ALL ON FUNCTION strata._audit_write_record(int, uuid, bigint, bigint, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION strata._audit_write_record(int, uuid, bigint, bigint, bigint, bigint) IS
 'Writes the rows a table has by its log at a place, computed from those of an earlier state record and the chunks since; returns the state they make.';
+
+CREATE FUNCTION strata._audit_acknowledge(relation regclass, audit_id int, detail text, OUT added bigint, OUT removed bigint) RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1
+    AS 'MODULE_PATHNAME', 'audit_acknowledge_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_acknowledge(regclass, int, text) FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_acknowledge(regclass, int, text) IS
+'Writes into the log what it takes for it to say what the table has, under the snapshot of the calling statement; how many rows came and went.';
 
 CREATE FUNCTION strata._append_leaves(size bigint, leaves bytea[]) RETURNS bytea
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

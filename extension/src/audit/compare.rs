@@ -9,7 +9,7 @@ use strata_core::merkle::Hash;
 
 use super::salts::Salts;
 use super::target::{self, Target, columns};
-use super::{scan, spi};
+use super::{scan, spi, write};
 
 /// A row that the log says is there.
 struct Expected {
@@ -20,6 +20,7 @@ struct Expected {
 
 /// A row that is there, and of which the log does not know.
 struct Strange {
+    leaf: Hash,
     key: u64,
     names: Vec<String>,
     values: Vec<Option<String>>,
@@ -48,34 +49,21 @@ fn audit_differences(
         name!(key_hash, i64),
     ),
 > {
-    let mut expected = expected_rows(audit_id);
-    let mut strange = Vec::new();
     // SAFETY: plain reads on the backend's main thread, under the active snapshot.
-    unsafe {
-        for leaf_relation in scan::leaves(relation) {
-            let target = target::target(leaf_relation);
-            let mut bench = target.bench();
-            scan::rows(leaf_relation, pg_sys::GetActiveSnapshot(), |slot| {
-                let (leaf, key) = target.leaf(slot, Salts::AsOfStatement, &mut bench);
-                if let Some(row) = expected.get_mut(&leaf).filter(|row| row.count > 0) {
-                    row.count -= 1;
-                } else {
-                    let (names, values) = key_of(&target, slot);
-                    strange.push(Strange { key, names, values, partition: leaf_relation });
-                }
-            });
-        }
-    }
-    // (a row that came and went again is expected no more)
+    let Compared { too_often, there, strange } = unsafe { compare(relation, audit_id) };
     let mut missing: HashMap<u64, Vec<i64>> = HashMap::new();
-    let (too_often, there): (Vec<_>, Vec<_>) =
-        expected.into_values().filter(|row| row.count != 0).partition(|row| row.count < 0);
-    for row in there {
+    let mut differences: Vec<Difference> = Vec::new();
+    // SAFETY: as above.
+    let (detached, there) = unsafe { detached(relation, there) };
+    for (partition, rows) in detached {
+        let (names, values) = (vec!["rows".to_owned()], vec![Some(rows.to_string())]);
+        differences.push(("detached", Some(names), Some(values), Some(partition), None, 0));
+    }
+    for (_, row) in there {
         missing.entry(row.key).or_default().push(row.chunk_id);
     }
-    let mut differences: Vec<Difference> = Vec::new();
     // what went with a partition, and the log did not have it so
-    for row in too_often {
+    for (_, row) in too_often {
         let was = missing.get_mut(&row.key).and_then(Vec::pop);
         let fault = if was.is_some() { "edited" } else { "extra" };
         differences.push((fault, None, None, None, was.or(Some(row.chunk_id)), row.key.cast_signed()));
@@ -92,6 +80,109 @@ fn audit_differences(
         }
     }
     TableIterator::new(differences)
+}
+
+/// `strata._audit_acknowledge(relation regclass, audit_id int, detail text, OUT added bigint, OUT removed bigint)`: writes
+/// into the log what it takes for it to say what the table has, under the snapshot of the calling statement.
+#[pg_extern(sql = false)]
+fn audit_acknowledge(
+    relation: pg_sys::Oid,
+    audit_id: i32,
+    detail: &str,
+) -> TableIterator<'static, (name!(added, i64), name!(removed, i64))> {
+    const OPERATION: &str = "acknowledged";
+    let (mut added_count, mut removed_count) = (0, 0);
+    // SAFETY: plain reads, and chunks written, on the backend's main thread.
+    unsafe {
+        let Compared { too_often, there, strange } = compare(relation, audit_id);
+        let target = target::target(relation);
+        let write = |come: bool, rows: Vec<(Hash, u64)>| {
+            for rows in rows.chunks(chunk::CHUNK_ROWS_MAX) {
+                let mut entries = rows.iter().map(|(leaf, key)| chunk::entry(leaf, *key)).collect();
+                write::rows(&target, OPERATION, Some(detail), come, &mut entries);
+            }
+            rows.len() as i64
+        };
+        let times = |rows: Vec<(Hash, Expected)>| {
+            let copies = |(leaf, row): (Hash, Expected)| {
+                std::iter::repeat_n((leaf, row.key), row.count.unsigned_abs() as usize)
+            };
+            rows.into_iter().flat_map(copies).collect::<Vec<_>>()
+        };
+        removed_count += write(false, times(there));
+        added_count += write(true, times(too_often));
+        added_count += write(true, strange.into_iter().map(|row| (row.leaf, row.key)).collect());
+    }
+    TableIterator::once((added_count, removed_count))
+}
+
+/// Where table and log differ.
+struct Compared {
+    /// Rows that the log says went more often than they came.
+    too_often: Vec<(Hash, Expected)>,
+    /// Rows that the log says are there.
+    there: Vec<(Hash, Expected)>,
+    /// Rows that are there.
+    strange: Vec<Strange>,
+}
+
+unsafe fn compare(relation: pg_sys::Oid, audit_id: i32) -> Compared {
+    let mut expected = expected_rows(audit_id);
+    let mut strange = Vec::new();
+    unsafe {
+        for leaf_relation in scan::leaves(relation) {
+            let target = target::target(leaf_relation);
+            let mut bench = target.bench();
+            scan::rows(leaf_relation, pg_sys::GetActiveSnapshot(), |slot| {
+                let (leaf, key) = target.leaf(slot, Salts::AsOfStatement, &mut bench);
+                if let Some(row) = expected.get_mut(&leaf).filter(|row| row.count > 0) {
+                    row.count -= 1;
+                } else {
+                    let (names, values) = key_of(&target, slot);
+                    strange.push(Strange { leaf, key, names, values, partition: leaf_relation });
+                }
+            });
+        }
+    }
+    // (a row that came and went again is expected no more)
+    let (too_often, there) =
+        expected.into_iter().filter(|(_, row)| row.count != 0).partition(|(_, row)| row.count < 0);
+    Compared { too_often, there, strange }
+}
+
+/// How many of the missing rows are in tables that were partitions once, as the trigger of TRUNCATE tells that stays on
+/// them, and which are in none.
+unsafe fn detached(
+    relation: pg_sys::Oid,
+    missing: Vec<(Hash, Expected)>,
+) -> (Vec<(pg_sys::Oid, u64)>, Vec<(Hash, Expected)>) {
+    const QUERY: &std::ffi::CStr = c"SELECT t.tgrelid::bigint FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid \
+        WHERE t.tgfoid = 'strata._audit_truncate()'::pg_catalog.regprocedure AND c.relkind = 'r' AND NOT c.relispartition \
+        AND NOT EXISTS (SELECT FROM strata._audited_tables a WHERE a.relation = t.tgrelid) ORDER BY c.relname";
+    if missing.is_empty() {
+        return (Vec::new(), missing);
+    }
+    let mut missing: HashMap<Hash, Expected> = missing.into_iter().collect();
+    let (mut candidates, mut found) = (Vec::new(), Vec::new());
+    unsafe {
+        spi::each_row(QUERY, &[], |row| candidates.push(pg_sys::Oid::from(row.long(1) as u32)));
+        for candidate in candidates {
+            let Some(target) = target::as_partition_of(candidate, relation) else { continue };
+            let mut bench = target.bench();
+            let mut rows = 0;
+            scan::rows(candidate, pg_sys::GetActiveSnapshot(), |slot| {
+                let (leaf, _) = target.leaf(slot, Salts::AsOfStatement, &mut bench);
+                if let Some(row) = missing.get_mut(&leaf).filter(|row| row.count > 0) {
+                    row.count -= 1;
+                    rows += 1;
+                }
+            });
+            if rows > 0 {
+                found.push((candidate, rows));
+            }
+        }
+    }
+    (found, missing.into_iter().filter(|(_, row)| row.count > 0).collect())
 }
 
 /// The rows that the log says are there.

@@ -12,7 +12,7 @@ use strata_core::merkle::Hash;
 
 use super::partition::Expiry;
 use super::salts::{self, Salts};
-use crate::catalog;
+use crate::catalog::{self, AuditedTable};
 use crate::errors::raise;
 use crate::leaf::{Encoder, identities};
 
@@ -137,6 +137,26 @@ unsafe fn make(relation: pg_sys::Oid) -> Option<Target> {
         let lineage = lineage(relation);
         let (root, entry) =
             lineage.iter().copied().find_map(|one| catalog::audited_table(one).map(|entry| (one, entry)))?;
+        let mut target = make_of(relation, root, &entry);
+        target.expiry = catalog::expiry(&lineage);
+        Some(target)
+    }
+}
+
+/// What the target of a relation would be if it were a partition of an audited table again; `None` if it cannot be one.
+pub unsafe fn as_partition_of(relation: pg_sys::Oid, root: pg_sys::Oid) -> Option<Target> {
+    unsafe {
+        let entry = catalog::audited_table(root)?;
+        let there = identities::live(relation);
+        let fits = identities::live(root)
+            .iter()
+            .all(|(_, name, type_oid)| there.iter().any(|(_, other, its)| other == name && its == type_oid));
+        fits.then(|| make_of(relation, root, &entry))
+    }
+}
+
+unsafe fn make_of(relation: pg_sys::Oid, root: pg_sys::Oid, entry: &AuditedTable) -> Target {
+    unsafe {
         let encoder = Encoder::of_partition(relation, root, &entry.columns);
         let columns = identities::attributes_of_partition(relation, root);
         let is_excluded = |id: u32| entry.columns.excluded.iter().any(|one| u32::try_from(*one) == Ok(id));
@@ -151,16 +171,16 @@ unsafe fn make(relation: pg_sys::Oid) -> Option<Target> {
         });
         let mut depends_on = encoder.depends_on.clone();
         depends_on.push(entry.history);
-        Some(Target {
+        Target {
             audit_id: entry.audit_id,
             uuid: entry.uuid,
             history: entry.history,
             history_descriptor: descriptor_of(entry.history),
             encoder,
             history_places: places,
-            expiry: catalog::expiry(&lineage),
+            expiry: None,
             depends_on,
-        })
+        }
     }
 }
 

@@ -198,10 +198,12 @@ CREATE FUNCTION strata._verify_rows(audited strata._audited_tables, OUT fault te
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT d.fault,
-           jsonb_strip_nulls(jsonb_build_object('key', CASE WHEN d.key_names IS NOT NULL THEN jsonb_object(d.key_names, d.key_values) END,
-               'key_hash', CASE WHEN d.key_names IS NULL THEN d.key_hash END, 'partition', d.partition::text, 'chunk_id', d.chunk_id)),
-           CASE d.fault WHEN 'edited' THEN 'the row is not as the log says it was left' WHEN 'extra' THEN 'the log knows of no such row' ELSE 'the log knows of a row that is not there' END
+    SELECT CASE d.fault WHEN 'detached' THEN 'missing' ELSE d.fault END,
+           jsonb_strip_nulls(jsonb_build_object('key', CASE WHEN d.key_names IS NOT NULL AND d.fault <> 'detached' THEN jsonb_object(d.key_names, d.key_values) END,
+               'key_hash', CASE WHEN d.key_names IS NULL THEN d.key_hash END, 'rows', CASE WHEN d.fault = 'detached' THEN d.key_values[1]::bigint END, 'partition', d.partition::text, 'chunk_id', d.chunk_id)),
+           CASE d.fault WHEN 'detached' THEN format('%s rows are in %s, which is no partition any more; if that is as it should be: SELECT strata.acknowledge_audit(%L, ''<why>'');',
+                                         d.key_values[1], d.partition, audited.relation::text)
+                        WHEN 'edited' THEN 'the row is not as the log says it was left' WHEN 'extra' THEN 'the log knows of no such row' ELSE 'the log knows of a row that is not there' END
                || coalesce((SELECT format(' (%s at %s by %s)', c.operation, c.changed_at, c.session_role) FROM strata._audit_chunks c WHERE c.chunk_id = d.chunk_id), '')
     FROM strata._audit_differences(audited.relation, audited.audit_id) d
 $$;

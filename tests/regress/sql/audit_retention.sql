@@ -118,6 +118,49 @@ SELECT DISTINCT blocked_by FROM strata.expired_partitions('joined');
 SELECT count(*) FROM joined WHERE v = 'older';
 SELECT * FROM faults();
 
+-- a partition that is detached by hand is told of once, one that is dropped row by row; whoever looked into it says so in the log
+SELECT make_aging('handled');
+DO $$ BEGIN
+    EXECUTE format('ALTER TABLE handled DETACH PARTITION %s', (SELECT tableoid::regclass FROM handled WHERE id = 41));
+    EXECUTE format('ALTER TABLE handled DETACH PARTITION %s', (SELECT tableoid::regclass FROM handled WHERE id = 51));
+    EXECUTE format('DROP TABLE %s', (SELECT tableoid::regclass FROM handled WHERE id = 31));
+END $$;
+SET session_replication_role = replica;
+ALTER TABLE handled DISABLE TRIGGER strata_audit;
+UPDATE handled SET v = 'forged' WHERE id = 21;
+INSERT INTO handled VALUES (days_ago(1), 19, 'from nowhere');
+ALTER TABLE handled ENABLE ALWAYS TRIGGER strata_audit;
+RESET session_replication_role;
+SELECT fault, place ->> 'rows' AS rows, place ->> 'partition' ~ 'handled_p' AS named, regexp_replace(detail, ' \(.*|_p[0-9_]+', '…', 'g') AS detail FROM strata.verify_audit() ORDER BY 1, 2, 4;
+SELECT refused($$SELECT strata.acknowledge_audit('handled', ' ')$$);
+SELECT refused($$SELECT strata.acknowledge_audit('pg_class', 'why')$$);
+CREATE ROLE kept_nobody;
+GRANT USAGE ON SCHEMA kept TO kept_nobody;
+SET ROLE kept_nobody;
+SELECT refused($$SELECT strata.acknowledge_audit('kept.handled', 'why')$$);
+RESET ROLE;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT refused($$SELECT strata.acknowledge_audit('handled', 'why')$$);
+ROLLBACK;
+SELECT * FROM strata.acknowledge_audit('handled', 'partitions went to the archive');
+SELECT operation, added, removed, detail FROM strata.audit_log WHERE relation = 'handled'::regclass AND operation = 'acknowledged' ORDER BY chunk_id;
+SELECT * FROM faults();
+UPDATE handled SET v = 'lawful' WHERE id IN (21, 19);
+DELETE FROM handled WHERE id = 22;
+SELECT * FROM faults();
+SELECT * FROM strata.acknowledge_audit('handled', 'nothing to say');
+-- what expired otherwise than the log had it, too
+SELECT make_aging('mended');
+ALTER TABLE mended DISABLE TRIGGER strata_audit;
+UPDATE mended SET v = 'forged' WHERE id = 61;
+ALTER TABLE mended ENABLE ALWAYS TRIGGER strata_audit;
+SELECT strata.alter_event_table('mended', retention => '5 days', accept_past => '1 day');
+CALL strata.maintain_partitions('mended');
+SELECT * FROM faults();
+SELECT * FROM strata.acknowledge_audit('mended', 'it was us');
+SELECT * FROM faults();
+
 SET client_min_messages = error;
 DROP SCHEMA kept CASCADE;
+DROP ROLE kept_nobody;
 SELECT strata._heal_catalog();
