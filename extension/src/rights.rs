@@ -16,6 +16,8 @@ enum Privilege {
     Ingest,
     Insert,
     Select,
+    /// To see old versions of all rows.
+    History,
 }
 
 thread_local! {
@@ -26,6 +28,17 @@ thread_local! {
 #[pg_extern(sql = false)]
 fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
     let privilege = parse(privilege);
+    require(relation, privilege);
+    PERMIT.set(Some((relation, privilege)));
+    relation
+}
+
+/// An error unless the calling role may see old versions of all rows of a relation.
+pub fn require_history(relation: pg_sys::Oid) {
+    require(relation, Privilege::History);
+}
+
+fn require(relation: pg_sys::Oid, privilege: Privilege) {
     if !has_right(relation, privilege) {
         let name = catalog::relation_name(relation);
         let (detail, hint) = match privilege {
@@ -40,6 +53,10 @@ fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
                 "It takes the INSERT privilege on the table.",
                 "Its owner can run: GRANT INSERT ON <table> TO <role>;",
             ),
+            Privilege::History => (
+                "It takes the SELECT privilege on the table, and no policy that hides rows of it.",
+                "Ask its owner: old versions of rows have no policies.",
+            ),
             Privilege::Select => (
                 "It takes the SELECT privilege on the rollup.",
                 "Its owner can run: GRANT SELECT ON <rollup> TO <role>;",
@@ -49,14 +66,13 @@ fn authorize(relation: pg_sys::Oid, privilege: &str) -> pg_sys::Oid {
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             match privilege {
                 Privilege::Select => format!("permission denied for rollup \"{name}\""),
-                _ => format!("permission denied for event table \"{name}\""),
+                Privilege::History => format!("permission denied for the history of \"{name}\""),
+                _ => format!("permission denied for table \"{name}\""),
             },
             detail,
             hint,
         );
     }
-    PERMIT.set(Some((relation, privilege)));
-    relation
 }
 
 /// `strata._authorized(relation regclass, privilege text) RETURNS void`
@@ -89,21 +105,31 @@ fn parse(privilege: &str) -> Privilege {
         "INGEST" => Privilege::Ingest,
         "INSERT" => Privilege::Insert,
         "SELECT" => Privilege::Select,
+        "HISTORY" => Privilege::History,
         other => raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("unknown privilege \"{other}\""),
             "",
-            "Privileges are OWNER, INGEST, INSERT and SELECT.",
+            "Privileges are OWNER, INGEST, INSERT, SELECT and HISTORY.",
         ),
     }
+}
+
+/// Whether policies of a relation apply to the calling role.
+fn has_policies(relation: pg_sys::Oid) -> bool {
+    // SAFETY: catalog look-ups by OID on the backend's main thread, inside a transaction.
+    let applied = unsafe { pg_sys::check_enable_rls(relation, pg_sys::InvalidOid, true) };
+    applied.cast_unsigned() == pg_sys::CheckEnableRlsResult::RLS_ENABLED
 }
 
 fn has_right(relation: pg_sys::Oid, privilege: Privilege) -> bool {
     // SAFETY: catalog look-ups by OID on the backend's main thread, inside a transaction.
     unsafe {
         let user = pg_sys::GetUserId();
-        if privilege == Privilege::Select {
-            return catalog::may_select(relation, user);
+        match privilege {
+            Privilege::Select => return catalog::may_select(relation, user),
+            Privilege::History => return catalog::may_select(relation, user) && !has_policies(relation),
+            _ => {}
         }
         let Some(owner) = catalog::owner_of(relation) else { return false };
         pg_sys::has_privs_of_role(user, owner)

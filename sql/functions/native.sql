@@ -440,3 +440,15 @@ CREATE FUNCTION strata._unpacked(payload bytea, payload_bytes int) RETURNS bytea
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'unpacked_wrapper';
 COMMENT ON FUNCTION strata._unpacked(bytea, int) IS 'The record that a dead letter holds as one LZ4 block; NULL if the block is broken.';
+
+CREATE FUNCTION strata._came_since(relation regclass, at timestamptz, made xid, before bigint, VARIADIC key "any") RETURNS boolean
+    LANGUAGE C STABLE
+    AS 'MODULE_PATHNAME', 'strata_came_since';
+COMMENT ON FUNCTION strata._came_since(regclass, timestamptz, xid, bigint, "any") IS
+'Whether the version of a row of an audited table came after a time: made is the xmin it bears, before the chunk that ended it, NULL for a row as it is. 42501 unless the caller may read all of the table, whatever its policies.';
+
+CREATE FUNCTION strata._births_of(relation regclass, xid xid8, OUT key_hash bigint, OUT chunk_id bigint) RETURNS SETOF record
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'births_of_transaction_wrapper';
+COMMENT ON FUNCTION strata._births_of(regclass, xid8) IS
+'Keys of rows that a transaction inserted into an audited table, and the first of its chunks that did. 42501 unless the caller may read all of the table, whatever its policies.';

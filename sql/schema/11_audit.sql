@@ -86,8 +86,11 @@ CREATE TABLE strata._audit_chunks (
     removed_keys bytea,
     -- leaves and key hashes of rows that came and went, 40 bytes each, sorted
     added bytea,
-    removed bytea
+    removed bytea,
+    -- what rows that came bear for an xmin, where a subtransaction wrote them; no part of the record
+    tuple_xid xid
 );
+CREATE INDEX _audit_chunks_xid ON strata._audit_chunks (xid);
 -- hashes do not compress
 ALTER TABLE strata._audit_chunks ALTER added SET STORAGE EXTERNAL, ALTER removed SET STORAGE EXTERNAL;
 

@@ -25,6 +25,10 @@ pub unsafe fn row(
         values[1] = pg_sys::Datum::from(segment.changed_at);
         values[2] = pg_sys::Datum::from(pg_sys::GetTopFullTransactionId().value);
         values[3] = pg_sys::Datum::from(segment.operation.letter());
+        let xmin = pg_sys::MinTransactionIdAttributeNumber;
+        if let Some(made) = (*(*slot).tts_ops).getsysattr {
+            values[4] = made(slot, xmin, &raw mut nulls[4]);
+        }
         nulls[..HISTORY_COLUMNS].fill(false);
         for (to, from) in &target.history_places {
             if absent[*from] {

@@ -52,10 +52,17 @@ pub unsafe extern "C-unwind" fn strata_salt_key(fcinfo: pg_sys::FunctionCallInfo
 /// The key whose columns stand behind the relation.
 unsafe fn key(fcinfo: pg_sys::FunctionCallInfo) -> Key {
     unsafe {
+        let relation = (*fcinfo).args.as_slice(1)[0].value.value() as u32;
+        key_from(fcinfo, pg_sys::Oid::from(relation), 1)
+    }
+}
+
+/// The key of a relation whose columns are the arguments of a call from one on.
+pub unsafe fn key_from(fcinfo: pg_sys::FunctionCallInfo, relation: pg_sys::Oid, first: usize) -> Key {
+    unsafe {
         let count = (*fcinfo).nargs as usize;
         let arguments = (*fcinfo).args.as_slice(count);
-        let relation = pg_sys::Oid::from(arguments[0].value.value() as u32);
-        let key: Vec<_> = (1..count)
+        let key: Vec<_> = (first..count)
             .map(|n| (pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, n as i32), arguments[n].value))
             .collect();
         let target = target::target(relation);

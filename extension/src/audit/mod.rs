@@ -1,6 +1,8 @@
 //! The audit log inside a backend: the trigger that takes down what rows come and go, the scan that says what rows there
 //! are. What a chunk's bytes mean is strata-core's; the log itself is SQL's.
 
+mod births;
+mod chunks;
 mod compare;
 mod history;
 mod keys;

@@ -61,6 +61,8 @@ pub struct Segment {
     /// The subtransaction that is to write it.
     subtransaction: pg_sys::SubTransactionId,
     pub chunk_id: i64,
+    /// What its rows bear for an xmin, if a subtransaction wrote them.
+    pub tuple_xid: Option<pg_sys::TransactionId>,
     pub changed_at: i64,
     pub context: Option<String>,
     pub added: Vec<Entry>,
@@ -135,6 +137,7 @@ unsafe fn begin(
             role,
             subtransaction,
             chunk_id: write::next_chunk_id(),
+            tuple_xid: xid_of_subtransaction(),
             changed_at: pg_sys::GetCurrentTimestamp(),
             context: write::context(),
             added: Vec::new(),
@@ -146,6 +149,13 @@ unsafe fn begin(
             segments.push(segment);
             segments.len() - 1
         })
+    }
+}
+
+unsafe fn xid_of_subtransaction() -> Option<pg_sys::TransactionId> {
+    unsafe {
+        let xid = pg_sys::GetCurrentTransactionId();
+        (xid != pg_sys::GetTopTransactionId()).then_some(xid)
     }
 }
 

@@ -16,8 +16,8 @@ use crate::catalog::{self, AuditedTable};
 use crate::errors::raise;
 use crate::leaf::{Encoder, identities};
 
-/// Columns of every history relation that are ours: chunk, time, transaction, operation.
-pub const HISTORY_COLUMNS: usize = 4;
+/// Columns of every history relation that are ours: chunk, time, transaction, operation, and the xmin of the old version.
+pub const HISTORY_COLUMNS: usize = 5;
 
 /// An audited table, seen from the relation that holds its rows: the table itself or one of its partitions.
 pub struct Target {

@@ -14,7 +14,7 @@ use super::target::Target;
 use crate::{batch, catalog};
 
 /// Columns of `strata._audit_chunks`; `sql/schema/11_audit.sql` declares them in this order.
-pub const CHUNK_COLUMNS: usize = 22;
+pub const CHUNK_COLUMNS: usize = 23;
 
 /// Who changes something, as the log has it.
 struct Who {
@@ -32,6 +32,7 @@ struct Chunk<'row> {
     operation: &'row str,
     schema: u32,
     changed_at: i64,
+    tuple_xid: Option<pg_sys::TransactionId>,
     role: pg_sys::Oid,
     context: Option<&'row str>,
     detail: Option<&'row str>,
@@ -93,6 +94,7 @@ pub unsafe fn chunk(segment: &mut Segment) {
         operation: segment.operation.name(),
         schema: target.encoder.schema(),
         changed_at: segment.changed_at,
+        tuple_xid: segment.tuple_xid,
         role: segment.role,
         context: segment.context.as_deref(),
         detail: None,
@@ -148,6 +150,7 @@ unsafe fn write(
             operation,
             schema,
             changed_at: pg_sys::GetCurrentTimestamp(),
+            tuple_xid: None,
             role: pg_sys::GetUserId(),
             context: context.as_deref(),
             detail,
@@ -196,6 +199,7 @@ unsafe fn insert_chunk(chunk: Chunk) {
         put(11, who.client.into_datum());
         put(12, chunk.context.into_datum());
         put(13, chunk.detail.into_datum());
+        put(22, chunk.tuple_xid.map(|xid| pg_sys::Datum::from(xid.into_inner())));
         for (place, rows, entries) in [(14, added, chunk.added), (17, removed, chunk.removed)] {
             let some = !entries.is_empty();
             put(place, rows.count.cast_signed().into_datum());

@@ -24,7 +24,7 @@ pub unsafe fn attributes(relation: pg_sys::Oid) -> Vec<Column> {
         let mut known = catalog::attribute_ids(relation);
         let live = live(relation);
         if !live.iter().all(|(number, _, _)| known.contains_key(number)) {
-            call(&format!("SELECT strata._identify_attributes({}::regclass)", relation.to_u32()));
+            call(&format!("SELECT strata._identify_attributes({}::pg_catalog.regclass)", relation.to_u32()));
             known = catalog::attribute_ids(relation);
         }
         live.into_iter()
@@ -74,7 +74,7 @@ pub unsafe fn live(relation: pg_sys::Oid) -> Vec<(i16, String, pg_sys::Oid)> {
 /// The labels of an enum, by their OIDs. Labels that have no id yet are given one.
 pub unsafe fn labels(enum_type: pg_sys::Oid) -> HashMap<pg_sys::Oid, u32> {
     unsafe {
-        call(&format!("SELECT strata._identify_labels({}::regtype)", enum_type.to_u32()));
+        call(&format!("SELECT strata._identify_labels({}::pg_catalog.regtype)", enum_type.to_u32()));
         catalog::label_ids(enum_type)
     }
 }
@@ -88,7 +88,8 @@ pub fn label(labels: &HashMap<pg_sys::Oid, u32>, oid: pg_sys::Oid) -> u32 {
     }
 }
 
-/// Runs a statement as the owner of the catalog: whoever writes a row has no right on it.
+/// Runs a statement as the owner of the catalog: whoever writes a row has no right on it. Every name in it is whole, since
+/// it is parsed by the writer's `search_path`.
 pub unsafe fn call(statement: &str) {
     unsafe {
         let Some(owner) = catalog::owner() else { return };

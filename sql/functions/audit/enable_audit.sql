@@ -96,7 +96,7 @@ BEGIN
         advice := 'Audit each of them, or make it a partitioned table.';
     ELSIF fault IS NULL AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND i.indisprimary) THEN
         fault := 'It has no primary key: without one a row has no history.';
-        advice := format('Run: ALTER TABLE %s ADD PRIMARY KEY (<columns>); or, if no columns identify its rows: ALTER TABLE %1$s ADD COLUMN row_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;', relation);
+        advice := coalesce(strata._key_advice(relation), 'Partition it by columns rather than expressions, and give it a primary key.');
     END IF;
     IF fault IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'ST013', MESSAGE = format('%s cannot be audited', relation), DETAIL = fault, HINT = advice;
@@ -105,6 +105,28 @@ END
 $$;
 REVOKE ALL ON FUNCTION strata._check_auditable(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION strata._check_auditable(regclass) IS 'Checks that a table can be audited; ST013 says why not.';
+
+-- A key of a partitioned table has what it is partitioned by; a column of identity has no values in partitions written to
+-- directly, and a sequence takes a right to use it.
+CREATE FUNCTION strata._key_advice(relation regclass) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH new_column AS (
+        SELECT quote_ident(min(n.name)) AS name FROM (SELECT CASE WHEN k = 0 THEN 'row_id' ELSE 'row_id_' || k END AS name FROM generate_series(0, 99) k) n
+        WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = n.name)
+    ), parts AS (
+        SELECT string_agg(DISTINCT quote_ident(a.attname), ', ') AS columns, coalesce(bool_or(0 = ANY (p.partattrs::int2[])), false) AS by_expression
+        FROM strata._tree(relation) t (relid) JOIN pg_partitioned_table p ON p.partrelid = t.relid
+        LEFT JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[]) AND a.attnum > 0
+    )
+    SELECT CASE WHEN p.columns IS NULL
+        THEN format('Run: ALTER TABLE %s ADD COLUMN %s bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY; or ADD PRIMARY KEY with columns that identify its rows.', relation, n.name)
+        ELSE format('Run: ALTER TABLE %s ADD COLUMN %s uuid NOT NULL DEFAULT gen_random_uuid(), ADD PRIMARY KEY (%2$s, %3$s); or ADD PRIMARY KEY with these and columns that identify its rows.', relation, n.name, p.columns) END
+    FROM new_column n, parts p WHERE NOT p.by_expression
+$$;
+REVOKE ALL ON FUNCTION strata._key_advice(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION strata._key_advice(regclass) IS 'The statement that gives a table a primary key; NULL if it is partitioned by expressions and cannot have one.';
 
 CREATE FUNCTION strata._key_ids(relation regclass, exclude name[]) RETURNS int[]
     LANGUAGE plpgsql STABLE

@@ -8,7 +8,7 @@ CREATE FUNCTION strata.row_history(
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT strata._flush_audit();
-    SELECT h.* FROM strata._row_history(strata._authorize(strata._check_history_reader(relation), 'SELECT'), key) h;
+    SELECT h.* FROM strata._row_history(strata._authorize(strata._check_history_reader(relation), 'HISTORY'), key) h;
 $$;
 COMMENT ON FUNCTION strata.row_history(regclass, text) IS
 'The versions of a row, oldest first, the last of them the row as it is, if it is. operation (update, delete, truncate), changed_at, xid and who belong to the change that ended the version, and are NULL for the row as it is; changed has the columns that the next version has otherwise, with their values there; erased names columns whose value strata.erase has destroyed, which is NULL in version, and is NULL itself where there are none. A NOTICE says if versions have been pruned. key is the text of a key of one column, or a jsonb object of all of them. Takes SELECT on the table. Errors: ST012 if it is not audited, 22023 for what is no key of it, 42501 also where row security applies to the reader.';
@@ -25,7 +25,7 @@ DECLARE
     audited strata._audited_tables;
     owner regrole := strata._owner(relation);
 BEGIN
-    PERFORM strata._authorized(relation, 'SELECT');
+    PERFORM strata._authorized(relation, 'HISTORY');
     audited := strata._audited_table(relation);
     IF strata._pruned_until(relation) IS NOT NULL THEN
         RAISE NOTICE 'versions of % that ended before % have been pruned', relation, strata._pruned_until(relation);
@@ -57,7 +57,7 @@ CREATE FUNCTION strata._row_history_query(audited strata._audited_tables, key te
 AS $$
     SELECT format($query$
         SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(v)), '[]') FROM (
-            SELECT pg_catalog.to_jsonb(h) OPERATOR(pg_catalog.-) '{strata_chunk,strata_changed_at,strata_xid,strata_operation,strata_erased}'::text[] AS version,
+            SELECT pg_catalog.to_jsonb(h) OPERATOR(pg_catalog.-) '{strata_chunk,strata_changed_at,strata_xid,strata_operation,strata_made,strata_erased}'::text[] AS version,
                    h.strata_chunk, h.strata_changed_at, h.strata_xid::text, h.strata_operation, %6$s AS strata_erased
             FROM %1$s h WHERE %2$s
             UNION ALL

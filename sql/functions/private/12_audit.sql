@@ -73,8 +73,10 @@ DECLARE
     history text := strata._schema(relation) || '.' || quote_ident((
         SELECT strata._with_suffix(c.relname, '_history', c.relnamespace) FROM pg_class c WHERE c.oid = _create_history.relation));
 BEGIN
-    EXECUTE format('CREATE TABLE %s (strata_chunk bigint NOT NULL, strata_changed_at timestamptz NOT NULL, strata_xid xid8 NOT NULL, strata_operation "char" NOT NULL%s)',
+    EXECUTE format('CREATE TABLE %s (strata_chunk bigint NOT NULL, strata_changed_at timestamptz NOT NULL, strata_xid xid8 NOT NULL, strata_operation "char" NOT NULL, strata_made xid NOT NULL%s)',
         history, (SELECT string_agg(format(', %I %s%s', l.column_name, l.type_text, l.collation_text), '' ORDER BY l.attnum) FROM strata._logged_columns(audited) l));
+    -- what one transaction did lies together
+    EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (pages_per_range = 16, autosummarize = on)', history);
     EXECUTE format('CREATE INDEX ON %s (%s, strata_chunk)', history, (
         SELECT string_agg(quote_ident(l.column_name), ', ' ORDER BY k.place)
         FROM unnest(key_ids) WITH ORDINALITY k (id, place) JOIN strata._logged_columns(audited) l ON l.attribute_id = k.id));

@@ -12,7 +12,7 @@ DECLARE
     current_columns text;
     old_columns text;
     same_key text;
-    key_hash text;
+    key_columns text;
 BEGIN
     -- a column that is not logged was not kept
     SELECT string_agg(CASE WHEN l.attribute_id IS NULL THEN format('(NULL::%s).%I', audited.relation, a.attname) ELSE format('t.%I', a.attname) END, ', ' ORDER BY a.attnum)
@@ -20,19 +20,20 @@ BEGIN
     FROM pg_attribute a LEFT JOIN strata._logged_columns(audited) l ON l.attnum = a.attnum
     WHERE a.attrelid = audited.relation AND a.attnum > 0 AND NOT a.attisdropped;
     old_columns := strata._old_columns(audited);
-    SELECT string_agg(format('e.%1$I = %2$s.%1$I', l.column_name, '%1$s'), ' AND ' ORDER BY l.attribute_id), string_agg(format('%2$s.%1$I', l.column_name, '%1$s'), ', ' ORDER BY l.attribute_id)
-    INTO same_key, key_hash
+    -- (it runs with the reader's search_path, so that every name in it is whole)
+    SELECT string_agg(format('e.%1$I OPERATOR(pg_catalog.=) %2$s.%1$I', l.column_name, '%1$s'), ' AND ' ORDER BY l.attribute_id), string_agg(format('%2$s.%1$I', l.column_name, '%1$s'), ', ' ORDER BY l.attribute_id)
+    INTO same_key, key_columns
     FROM strata._logged_columns(audited) l WHERE l.attribute_id = ANY (audited.key_ids);
     RETURN format($query$
 SELECT %1$s FROM %3$s t
-WHERE NOT EXISTS (SELECT FROM %4$s e WHERE %5$s AND e.strata_changed_at > $1)
-  AND strata._is_kept(%7$L::regclass, $1)
-  AND strata._key_hash(%7$L::regclass, %8$s) NOT IN (SELECT b.key_hash FROM strata._births(%7$L::regclass, $1) b)
+WHERE NOT EXISTS (SELECT FROM %4$s e WHERE %5$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1)
+  AND strata._is_kept(%7$L::pg_catalog.regclass, $1)
+  AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, t.xmin, NULL, %8$s)
 UNION ALL
-SELECT %2$s FROM %4$s h LEFT JOIN strata._births(%7$L::regclass, $1) b ON b.key_hash = strata._key_hash(%7$L::regclass, %9$s) AND b.chunk_id < h.strata_chunk
-WHERE h.strata_changed_at > $1 AND b.key_hash IS NULL AND strata._is_kept(%7$L::regclass, $1)
-  AND NOT EXISTS (SELECT FROM %4$s e WHERE %6$s AND e.strata_changed_at > $1 AND e.strata_chunk < h.strata_chunk)$query$,
-        current_columns, old_columns, relation, audited.history, format(same_key, 't'), format(same_key, 'h'), relation, format(key_hash, 't'), format(key_hash, 'h'));
+SELECT %2$s FROM %4$s h
+WHERE h.strata_changed_at OPERATOR(pg_catalog.>) $1 AND strata._is_kept(%7$L::pg_catalog.regclass, $1) AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, h.strata_made, h.strata_chunk, %9$s)
+  AND NOT EXISTS (SELECT FROM %4$s e WHERE %6$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1 AND e.strata_chunk OPERATOR(pg_catalog.<) h.strata_chunk)$query$,
+        current_columns, old_columns, relation, audited.history, format(same_key, 't'), format(same_key, 'h'), relation, format(key_columns, 't'), format(key_columns, 'h'));
 END
 $$;
 COMMENT ON FUNCTION strata._as_of_query(regclass) IS 'The query that returns the rows an audited table had at $1.';
@@ -52,20 +53,6 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION strata._old_columns(strata._audited_tables) FROM PUBLIC;
 COMMENT ON FUNCTION strata._old_columns(strata._audited_tables) IS 'The columns of a table as its history h keeps them, NULL where it does not.';
-
--- Key hashes are no secret to whoever reads the table.
-CREATE FUNCTION strata._births(relation regclass, since timestamptz, OUT key_hash bigint, OUT chunk_id bigint) RETURNS SETOF record
-    LANGUAGE sql STABLE SECURITY DEFINER
-    -- permit: none needed, it returns nothing but hashes of keys, to whoever may read the table
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT k.key_hash, min(c.chunk_id)
-    FROM strata._audited_tables a JOIN strata._audit_chunks c ON c.audit_id = a.audit_id
-    CROSS JOIN LATERAL strata._entry_keys(c.added) k (key_hash)
-    WHERE a.relation = _births.relation AND a.disabled_at IS NULL AND c.operation IN ('insert', 'attached') AND c.changed_at > since
-    GROUP BY k.key_hash
-$$;
-COMMENT ON FUNCTION strata._births(regclass, timestamptz) IS 'Keys of rows that were inserted into an audited table since then, and the first chunk that did.';
 
 -- A key as people write it: the text of a key of one column, or a jsonb object.
 CREATE FUNCTION strata._key_object(relation regclass, key text) RETURNS jsonb
