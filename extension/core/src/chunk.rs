@@ -4,7 +4,7 @@
 //! Here are bytes only: who wrote a row, and where chunks are kept, is the caller's affair.
 
 use crate::lthash::{LtHash, STATE_BYTES};
-use crate::merkle::{self, Hash};
+use crate::merkle::{self, Hash, Tree};
 use sha2::{Digest, Sha256};
 
 /// The first byte of an encoded record.
@@ -15,6 +15,8 @@ pub const CHUNK_ROWS_MAX: usize = 65_536;
 pub const ENTRY_BYTES: usize = 40;
 /// The operation whose chunk begins a table's state anew; `baseline_more` continues it.
 pub const BASELINE: &str = "baseline";
+/// Key hashes hashed by one call.
+const KEYS_AT_ONCE: usize = 64;
 /// Stands for a text that is NULL.
 const NULL_TEXT: u32 = u32::MAX;
 
@@ -43,19 +45,24 @@ pub struct Rows {
 impl Rows {
     /// Sorts entries and says what the record has of them.
     pub fn of(entries: &mut [Entry]) -> Self {
-        // (nearly always the first bytes tell)
-        let prefix = |entry: &Entry| u64::from_be_bytes(*entry.first_chunk().unwrap_or(&[0; 8]));
-        entries.sort_unstable_by(|one, other| prefix(one).cmp(&prefix(other)).then_with(|| one.cmp(other)));
+        sort(entries);
         Self::of_sorted(entries)
     }
 
     fn of_sorted(entries: &[Entry]) -> Self {
-        let leaves: Vec<Hash> = entries.iter().map(leaf).collect();
-        let keys: Vec<u8> = entries.iter().flat_map(|entry| entry[32..].iter().copied()).collect();
+        let (mut keys, mut tree) = (Sha256::new(), Tree::default());
+        for some in entries.chunks(KEYS_AT_ONCE) {
+            let mut bytes = [0; 8 * KEYS_AT_ONCE];
+            for (to, entry) in bytes.chunks_exact_mut(8).zip(some) {
+                to.copy_from_slice(&entry[32..]);
+                tree.push(&leaf(entry));
+            }
+            keys.update(&bytes[..8 * some.len()]);
+        }
         Self {
             count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            root: merkle::root(&leaves),
-            keys: Sha256::digest(keys).into(),
+            root: tree.root(),
+            keys: keys.finalize().into(),
         }
     }
 
@@ -69,6 +76,39 @@ impl Rows {
         out.extend(self.root);
         out.extend(self.keys);
     }
+}
+
+/// Sorts entries bytewise. They begin with hashes, spread evenly: dealt out by their first bits, nearly every one lands
+/// where it belongs.
+fn sort(entries: &mut [Entry]) {
+    const FEW: usize = 64;
+    let prefix = |entry: &Entry| u64::from_be_bytes(*entry.first_chunk().unwrap_or(&[0; 8]));
+    let compare = |one: &Entry, other: &Entry| prefix(one).cmp(&prefix(other)).then_with(|| one.cmp(other));
+    if entries.len() < FEW {
+        return entries.sort_unstable_by(compare);
+    }
+    let bits = (entries.len() / 4).ilog2().min(16);
+    let pile = |entry: &Entry| usize::from(u16::from_be_bytes([entry[0], entry[1]]) >> (16 - bits));
+    // where each pile begins, and as it grows, where its next entry goes
+    let mut next = vec![0_usize; (1 << bits) + 1];
+    for entry in entries.iter() {
+        next[pile(entry) + 1] += 1;
+    }
+    for place in 1..next.len() {
+        next[place] += next[place - 1];
+    }
+    let mut dealt = vec![[0; ENTRY_BYTES]; entries.len()];
+    for entry in entries.iter() {
+        let place = &mut next[pile(entry)];
+        dealt[*place] = *entry;
+        *place += 1;
+    }
+    let mut begin = 0;
+    for end in &next[..1 << bits] {
+        dealt[begin..*end].sort_unstable_by(compare);
+        begin = *end;
+    }
+    entries.copy_from_slice(&dealt);
 }
 
 /// Entries as they are stored, one behind the other; `None` if the bytes are no whole number of them.

@@ -5,7 +5,7 @@
 //! ever enter here: leaves outlive sessions, dumps and servers.
 
 use crate::commitment::{self, Salt};
-use crate::merkle::{Hash, LEAF_PREFIX};
+use crate::merkle::{self, Hash, LEAF_PREFIX};
 use sha2::{Digest, Sha256};
 
 /// The first byte of every encoded row.
@@ -266,8 +266,8 @@ impl RowBytes {
     }
 
     /// The leaf hash of the row.
-    pub fn leaf(&self) -> Hash {
-        Sha256::digest(&self.bytes).into()
+    pub fn leaf(&mut self) -> Hash {
+        merkle::hash_in_place(&mut self.bytes)
     }
 }
 

@@ -18,12 +18,45 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
     Sha256::new().chain_update([LEAF_PREFIX]).chain_update(data).finalize().into()
 }
 
+/// What SHA-256 begins with.
+const SHA256_START: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
 /// `SHA-256(0x01 || left || right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut block = [NODE_PREFIX; 65];
-    block[1..33].copy_from_slice(left);
-    block[33..].copy_from_slice(right);
-    Sha256::digest(block).into()
+    // Always two blocks, padded: put together here, since trees are mostly this.
+    let mut first = [NODE_PREFIX; 64];
+    first[1..33].copy_from_slice(left);
+    first[33..].copy_from_slice(&right[..31]);
+    let mut second = [0; 64];
+    second[0] = right[31];
+    second[1] = 0x80;
+    second[62..].copy_from_slice(&(8_u16 * 65).to_be_bytes());
+    let mut state = SHA256_START;
+    sha2::compress256(&mut state, &[first.into(), second.into()]);
+    bytes_of(state)
+}
+
+fn bytes_of(state: [u32; 8]) -> Hash {
+    let mut hash = [0; 32];
+    for (bytes, word) in hash.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    hash
+}
+
+/// SHA-256 of a message that is padded where it stands, and then is what it was.
+pub(crate) fn hash_in_place(message: &mut Vec<u8>) -> Hash {
+    let length = message.len();
+    message.push(0x80);
+    message.resize((length + 9).next_multiple_of(64) - 8, 0);
+    message.extend((length as u64 * 8).to_be_bytes());
+    let mut state = SHA256_START;
+    for block in message.as_chunks::<64>().0 {
+        sha2::compress256(&mut state, &[(*block).into()]);
+    }
+    message.truncate(length);
+    bytes_of(state)
 }
 
 /// The Merkle tree hash over leaf hashes in the order given. The root of no leaves is `SHA-256("")`.

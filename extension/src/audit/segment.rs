@@ -63,6 +63,7 @@ pub struct Segment {
     pub chunk_id: i64,
     /// What its rows bear for an xmin, if a subtransaction wrote them.
     pub tuple_xid: Option<pg_sys::TransactionId>,
+    pub xid: u64,
     pub changed_at: i64,
     pub context: Option<String>,
     pub added: Vec<Entry>,
@@ -138,6 +139,7 @@ unsafe fn begin(
             subtransaction,
             chunk_id: write::next_chunk_id(),
             tuple_xid: xid_of_subtransaction(),
+            xid: pg_sys::GetTopFullTransactionId().value,
             changed_at: pg_sys::GetCurrentTimestamp(),
             context: write::context(),
             added: Vec::new(),

@@ -31,6 +31,8 @@ pub struct Target {
     pub history_places: Vec<(usize, usize)>,
     /// Whether the relation is, or belongs to, a partition that retention has come to.
     pub expiry: Option<Expiry>,
+    /// Where a row of history is put together.
+    pub history_row: RefCell<(Vec<pg_sys::Datum>, Vec<bool>)>,
     depends_on: Vec<pg_sys::Oid>,
 }
 
@@ -65,12 +67,17 @@ impl Target {
     }
 }
 
+// What cannot raise an error, and runs for every row: without the guard of pgrx's bindings.
+unsafe extern "C-unwind" {
+    fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, count: i32);
+}
+
 /// Values of all columns in a slot, and which of them are NULL.
 pub unsafe fn columns<'slot>(slot: *mut pg_sys::TupleTableSlot) -> (&'slot [pg_sys::Datum], &'slot [bool]) {
     unsafe {
         let count = (*(*slot).tts_tupleDescriptor).natts;
         if i32::from((*slot).tts_nvalid) < count {
-            pg_sys::slot_getsomeattrs_int(slot, count);
+            slot_getsomeattrs_int(slot, count);
         }
         let count = count as usize;
         (
@@ -179,6 +186,7 @@ unsafe fn make_of(relation: pg_sys::Oid, root: pg_sys::Oid, entry: &AuditedTable
             encoder,
             history_places: places,
             expiry: None,
+            history_row: RefCell::default(),
             depends_on,
         }
     }

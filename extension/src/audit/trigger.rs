@@ -79,15 +79,22 @@ pub unsafe extern "C-unwind" fn strata_audit_row(fcinfo: pg_sys::FunctionCallInf
             // another key is another row: one went and one came
             let moved = added.zip(removed).is_some_and(|((_, new), (_, old))| new != old);
             let [gone, come] = if moved { [Operation::Delete, Operation::Insert] } else { [operation; 2] };
-            if let (Some((leaf, key)), Some(slot)) = (removed, old) {
+            let gone = removed.zip(old).map(|((leaf, key), slot)| (gone, chunk::entry(&leaf, key), slot));
+            let come = added.map(|(leaf, key)| (come, chunk::entry(&leaf, key)));
+            if let (Some((gone, old, slot)), Some((come, new))) = (gone, come)
+                && gone == come
+            {
                 segment::with_segment(target, gone, command, |segment| {
-                    take_away(segment, target, chunk::entry(&leaf, key), slot);
+                    segment.added.push(new);
+                    take_away(segment, target, old, slot);
                 });
+                return;
             }
-            if let Some((leaf, key)) = added {
-                segment::with_segment(target, come, command, |segment| {
-                    segment.added.push(chunk::entry(&leaf, key));
-                });
+            if let Some((gone, old, slot)) = gone {
+                segment::with_segment(target, gone, command, |segment| take_away(segment, target, old, slot));
+            }
+            if let Some((come, new)) = come {
+                segment::with_segment(target, come, command, |segment| segment.added.push(new));
             }
         });
         pg_sys::Datum::from(0)

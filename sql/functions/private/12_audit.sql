@@ -75,13 +75,12 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TABLE %s (strata_chunk bigint NOT NULL, strata_changed_at timestamptz NOT NULL, strata_xid xid8 NOT NULL, strata_operation "char" NOT NULL, strata_made xid NOT NULL%s)',
         history, (SELECT string_agg(format(', %I %s%s', l.column_name, l.type_text, l.collation_text), '' ORDER BY l.attnum) FROM strata._logged_columns(audited) l));
-    -- what one transaction did lies together
+    -- what one transaction did lies together, and what pruning takes as well
     EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (pages_per_range = 16, autosummarize = on)', history);
-    EXECUTE format('CREATE INDEX ON %s (%s, strata_chunk)', history, (
+    -- (no two entries are equal: looking for such before a page is split would be in vain)
+    EXECUTE format('CREATE INDEX ON %s (%s, strata_chunk) WITH (deduplicate_items = off)', history, (
         SELECT string_agg(quote_ident(l.column_name), ', ' ORDER BY k.place)
         FROM unnest(key_ids) WITH ORDINALITY k (id, place) JOIN strata._logged_columns(audited) l ON l.attribute_id = k.id));
-    -- by which pruning finds what is old
-    EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (autosummarize = on)', history);
     EXECUTE format('ALTER TABLE %s OWNER TO strata_audit', history);
     EXECUTE format('COMMENT ON TABLE %s IS %L', history, 'pg_strata: old versions of the rows of ' || relation::text);
     EXECUTE format('GRANT SELECT ON %s TO %s WITH GRANT OPTION', history, strata._owner(relation));
