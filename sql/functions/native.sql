@@ -396,6 +396,19 @@ CREATE FUNCTION strata._tree_root_of(leaves bytea[]) RETURNS bytea
     AS 'MODULE_PATHNAME', 'tree_root_of_wrapper';
 COMMENT ON FUNCTION strata._tree_root_of(bytea[]) IS 'The root of RFC 9162 over leaf hashes in the order given.';
 
+CREATE FUNCTION strata._leaf_root(size bigint) RETURNS bytea
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'leaf_root_wrapper';
+REVOKE ALL ON FUNCTION strata._leaf_root(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION strata._leaf_root(bigint) IS 'The root that the first leaves in the tiles of the log make, whatever the tiles above them say; NULL if there are fewer.';
+
+CREATE FUNCTION strata._audit_replay() RETURNS SETOF strata._replayed
+    LANGUAGE C STABLE STRICT
+    AS 'MODULE_PATHNAME', 'audit_replay_wrapper';
+REVOKE ALL ON FUNCTION strata._audit_replay() FROM PUBLIC;
+COMMENT ON FUNCTION strata._audit_replay() IS
+'All of the log in one pass: a row for each sealed chunk that is not what was sealed (edited, reordered, or not_held: its rows are not those of its root), and one with the states of each table that has no state record.';
+
 CREATE FUNCTION strata._prove_inclusion(log_index bigint, size bigint) RETURNS bytea[]
     LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'prove_inclusion_wrapper';

@@ -163,6 +163,9 @@ CREATE TABLE strata._audit_horizons (
     checked_at timestamptz
 );
 
+-- What a pass over the log finds: what is wrong with a chunk, or the states of a table by its sealed chunks and by all.
+CREATE TYPE strata._replayed AS (log_index bigint, chunk_id bigint, fault text, audit_id int, sealed bytea, whole bytea);
+
 ALTER TABLE strata._audit_log OWNER TO strata_audit;
 ALTER TABLE strata._audit_entries OWNER TO strata_audit;
 ALTER TABLE strata._audit_tiles OWNER TO strata_audit;

@@ -1,6 +1,6 @@
 //! Functions of the log that need bytes: leaves of chunks, states of tables, tiles of the tree and proofs from them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pgrx::datum::Uuid;
 use pgrx::pg_sys;
@@ -10,6 +10,7 @@ use strata_core::merkle::{self, Hash};
 use strata_core::proof::{self, Node};
 
 use super::segment;
+use super::spi;
 use super::write::{self, CHUNK_COLUMNS, StoredChunk};
 use crate::leaf::deform;
 
@@ -132,9 +133,21 @@ fn audit_equal(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
 }
 
 /// Tiles as they are read, and written to.
-struct Tiles(HashMap<(u8, u64), Vec<Hash>>);
+#[derive(Default)]
+pub struct Tiles(HashMap<(u8, u64), Vec<Hash>>);
 
 impl Tiles {
+    /// A leaf of the tree, if the tiles have it.
+    pub fn leaf(&mut self, index: u64) -> Option<Hash> {
+        self.of(0, index / TILE).get((index % TILE) as usize).copied()
+    }
+
+    /// All leaves there are in tiles that were read.
+    pub fn leaves(&self) -> HashSet<Hash> {
+        let leaves = self.0.iter().filter(|((level, _), _)| *level == 0);
+        leaves.flat_map(|(_, hashes)| hashes.iter().copied()).collect()
+    }
+
     /// The hashes there are of a tile.
     fn of(&mut self, level: u8, index: u64) -> &mut Vec<Hash> {
         self.0.entry((level, index)).or_insert_with(|| {
@@ -193,7 +206,7 @@ fn append_leaves(size: i64, leaves: pgrx::Array<&[u8]>) -> Vec<u8> {
         })
         .collect();
     let size = size.cast_unsigned();
-    let mut tiles = Tiles(HashMap::new());
+    let mut tiles = Tiles::default();
     tiles.append(size, &leaves);
     let root = known(proof::tree_root(size + leaves.len() as u64, |node| tiles.node(node)));
     for ((level, index), hashes) in tiles.0 {
@@ -213,14 +226,14 @@ fn append_leaves(size: i64, leaves: pgrx::Array<&[u8]>) -> Vec<u8> {
 /// do not reach so far.
 #[pg_extern(sql = false)]
 fn tree_root(size: i64) -> Option<Vec<u8>> {
-    let mut tiles = Tiles(HashMap::new());
+    let mut tiles = Tiles::default();
     proof::tree_root(size.cast_unsigned(), |node| tiles.node(node)).ok().map(|root| root.to_vec())
 }
 
 /// `strata._prove_inclusion(log_index bigint, size bigint) RETURNS bytea[]`
 #[pg_extern(sql = false)]
 fn prove_inclusion(log_index: i64, size: i64) -> Option<Vec<Vec<u8>>> {
-    let mut tiles = Tiles(HashMap::new());
+    let mut tiles = Tiles::default();
     let (index, size) = (log_index.cast_unsigned(), size.cast_unsigned());
     known(proof::prove_inclusion(index, size, |node| tiles.node(node))).map(to_bytes)
 }
@@ -228,13 +241,35 @@ fn prove_inclusion(log_index: i64, size: i64) -> Option<Vec<Vec<u8>>> {
 /// `strata._prove_consistency(from_size bigint, to_size bigint) RETURNS bytea[]`
 #[pg_extern(sql = false)]
 fn prove_consistency(from_size: i64, to_size: i64) -> Option<Vec<Vec<u8>>> {
-    let mut tiles = Tiles(HashMap::new());
+    let mut tiles = Tiles::default();
     let (from, to) = (from_size.cast_unsigned(), to_size.cast_unsigned());
     known(proof::prove_consistency(from, to, |node| tiles.node(node))).map(to_bytes)
 }
 
 fn to_bytes(proof: Vec<Hash>) -> Vec<Vec<u8>> {
     proof.into_iter().map(|hash| hash.to_vec()).collect()
+}
+
+/// `strata._leaf_root(size bigint) RETURNS bytea`: the root that the leaves in the tiles make, whatever is above them; NULL if
+/// there are fewer.
+#[pg_extern(sql = false)]
+fn leaf_root(size: i64) -> Option<Vec<u8>> {
+    let mut tree = merkle::Tree::default();
+    // SAFETY: a query of ours through SPI, on the backend's main thread.
+    unsafe {
+        spi::each_row(
+            c"SELECT t.hashes FROM strata._audit_tiles t WHERE t.level = 0 ORDER BY t.tile_index",
+            &[],
+            |row| {
+                for leaf in row.bytes(1).unwrap_or_default().as_chunks::<32>().0 {
+                    if tree.size() < size.cast_unsigned() {
+                        tree.push(leaf);
+                    }
+                }
+            },
+        );
+    }
+    (tree.size() == size.cast_unsigned()).then(|| tree.root().to_vec())
 }
 
 /// `strata._tree_root_of(leaves bytea[]) RETURNS bytea`: the root over leaves in their order.

@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod partition;
 mod record;
+mod replay;
 mod salts;
 mod scan;
 mod segment;

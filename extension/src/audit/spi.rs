@@ -23,6 +23,13 @@ impl Row {
         (datum, is_null)
     }
 
+    /// A value of the type that the query says; none for NULL.
+    pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+        let (datum, is_null) = self.value(column);
+        // SAFETY: the caller knows what the query returns.
+        unsafe { T::from_datum(datum, is_null) }
+    }
+
     /// Bytes, detoasted.
     pub fn bytes(&self, column: i32) -> Option<Vec<u8>> {
         let (datum, is_null) = self.value(column);
@@ -44,7 +51,7 @@ impl Row {
     }
 }
 
-/// Hands the rows of a query to `take`.
+/// Hands the rows of a query to `take`. Memory that it takes of PostgreSQL's for a row goes with the row.
 pub unsafe fn each_row(query: &CStr, arguments: &[(pg_sys::Oid, pg_sys::Datum)], mut take: impl FnMut(&Row)) {
     let (mut types, mut values): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
     unsafe {
@@ -59,17 +66,24 @@ pub unsafe fn each_row(query: &CStr, arguments: &[(pg_sys::Oid, pg_sys::Datum)],
             true,
             0,
         );
+        let mut per_row = pgrx::PgMemoryContexts::new("rows of a query of the audit log");
         loop {
             pg_sys::SPI_cursor_fetch(cursor, true, ROWS);
             let (fetched, table) = (pg_sys::SPI_processed as usize, pg_sys::SPI_tuptable);
             for n in 0..fetched {
+                pgrx::check_for_interrupts!();
+                per_row.reset();
+                let before = pg_sys::MemoryContextSwitchTo(per_row.value());
                 take(&Row { tuple: *(*table).vals.add(n), descriptor: (*table).tupdesc });
+                pg_sys::MemoryContextSwitchTo(before);
             }
             pg_sys::SPI_freetuptable(table);
             if fetched == 0 {
                 break;
             }
         }
+        // (before that of the connection, within which it is)
+        drop(per_row);
         pg_sys::SPI_cursor_close(cursor);
         pg_sys::SPI_finish();
     }

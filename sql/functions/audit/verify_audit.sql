@@ -33,17 +33,23 @@ AS $$
 DECLARE
     audited strata._audited_tables;
     row_count bigint := 0;
+    replayed strata._replayed[] := ARRAY(SELECT r FROM strata._audit_replay() r);
     state bytea;
+    logged bytea;
 BEGIN
     RETURN QUERY SELECT d.fault, NULL::regclass, d.place, d.detail FROM strata._verify_digest(digest) d;
-    RETURN QUERY SELECT g.fault, NULL::regclass, g.place, g.detail FROM strata._verify_log() g;
+    RETURN QUERY SELECT g.fault, NULL::regclass, g.place, g.detail FROM strata._verify_log(replayed) g;
     RETURN QUERY SELECT r.fault, NULL::regclass, r.place, r.detail FROM strata._verify_records() r;
     FOR audited IN SELECT a.* FROM strata._audited_tables a JOIN pg_class c ON c.oid = a.relation WHERE a.disabled_at IS NULL ORDER BY a.audit_id LOOP
         RETURN QUERY SELECT 'trigger_disabled', audited.relation, jsonb_build_object('partition', t.partition::text, 'trigger', t.trigger_name), t.detail
             FROM strata._verify_triggers(audited) t;
         state := strata._audit_scan(audited.relation);
         row_count := row_count + strata._audit_rows(state);
-        IF NOT strata._audit_equal(state, strata._logged_state(audited)) THEN
+        SELECT r.whole INTO logged FROM unnest(replayed) r WHERE r.audit_id = audited.audit_id;
+        IF NOT FOUND THEN
+            logged := strata._logged_state(audited);
+        END IF;
+        IF NOT strata._audit_equal(state, logged) THEN
             RETURN QUERY SELECT 'schema_changed', audited.relation, jsonb_build_object('column', s.column_name), s.detail FROM strata._verify_schema(audited) s;
             IF NOT FOUND THEN
                 RETURN QUERY SELECT f.fault, audited.relation, f.place, f.detail FROM strata._verify_rows(audited) f;
@@ -101,18 +107,13 @@ $$;
 REVOKE ALL ON FUNCTION strata._verify_digest(text) FROM PUBLIC;
 COMMENT ON FUNCTION strata._verify_digest(text) IS 'In what the log contradicts a digest; 22023 for what is none.';
 
-CREATE FUNCTION strata._verify_log(OUT fault text, OUT place jsonb, OUT detail text) RETURNS SETOF record
+CREATE FUNCTION strata._verify_log(replayed strata._replayed[], OUT fault text, OUT place jsonb, OUT detail text) RETURNS SETOF record
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH sealed AS MATERIALIZED (
-        SELECT e.log_index, e.chunk_id, e.audit_id, c.chunk_id IS NOT NULL AS is_there,
-               CASE WHEN c.chunk_id IS NOT NULL THEN strata._chunk_leaf(c) END AS leaf,
-               CASE WHEN c.chunk_id IS NOT NULL THEN strata._chunk_holds(c) END AS holds,
-               substr(t.hashes, (e.log_index % 256)::int * 32 + 1, 32) AS tile_leaf
-        FROM strata._audit_entries e
-        LEFT JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id
-        LEFT JOIN strata._audit_tiles t ON t.level = 0 AND t.tile_index = e.log_index / 256
+        SELECT e.log_index, e.chunk_id, e.audit_id, c.audit_id AS chunk_audit_id, c.chunk_id IS NOT NULL AS is_there
+        FROM strata._audit_entries e LEFT JOIN strata._audit_chunks c ON c.chunk_id = e.chunk_id
     ), covered AS MATERIALIZED (
         -- (that these are the chunks the record says, _verify_records checks)
         SELECT a.audit_id, (SELECT max(r.through) FROM strata._state_records(a.audit_id) r WHERE r.is_sealed) AS through
@@ -124,14 +125,11 @@ AS $$
     FROM sealed s WHERE NOT s.is_there AND NOT EXISTS (SELECT FROM covered v WHERE v.audit_id = s.audit_id AND s.chunk_id <= v.through)
     UNION ALL
     SELECT 'log_edited', jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the place is told to be of another table than its chunk'
-    FROM sealed s JOIN strata._audit_chunks c ON c.chunk_id = s.chunk_id WHERE c.audit_id <> s.audit_id
+    FROM sealed s WHERE s.chunk_audit_id <> s.audit_id
     UNION ALL
-    SELECT CASE WHEN EXISTS (SELECT FROM sealed o WHERE o.tile_leaf = s.leaf) THEN 'reordered' ELSE 'log_edited' END,
-           jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the chunk is not the one that was sealed at this place'
-    FROM sealed s WHERE s.is_there AND s.leaf IS DISTINCT FROM s.tile_leaf
-    UNION ALL
-    SELECT 'log_edited', jsonb_build_object('log_index', s.log_index, 'chunk_id', s.chunk_id), 'the row leaves of the chunk are not those of its root'
-    FROM sealed s WHERE s.is_there AND NOT s.holds AND s.leaf = s.tile_leaf
+    SELECT CASE r.fault WHEN 'reordered' THEN 'reordered' ELSE 'log_edited' END, jsonb_build_object('log_index', r.log_index, 'chunk_id', r.chunk_id),
+           CASE r.fault WHEN 'not_held' THEN 'the row leaves of the chunk are not those of its root' ELSE 'the chunk is not the one that was sealed at this place' END
+    FROM unnest(replayed) r WHERE r.fault IS NOT NULL
     UNION ALL
     SELECT 'log_missing', jsonb_build_object('log_index', g.log_index), 'no chunk has this place in the log'
     FROM log l CROSS JOIN LATERAL generate_series(0, l.reached - 1) g (log_index)
@@ -141,20 +139,19 @@ AS $$
     FROM log l WHERE coalesce(l.reached, 0) < l.size
     UNION ALL
     SELECT 'log_edited', jsonb_build_object('size', l.size), 'the root of the log is not that of its tiles'
-    FROM log l WHERE l.size > 0 AND (l.root IS DISTINCT FROM strata._tree_root(l.size)
-        OR l.root IS DISTINCT FROM (SELECT strata._tree_root_of(array_agg(s.tile_leaf ORDER BY s.log_index)) FROM sealed s))
+    FROM log l WHERE l.size > 0 AND (l.root IS DISTINCT FROM strata._tree_root(l.size) OR l.root IS DISTINCT FROM strata._leaf_root(l.size))
     UNION ALL
     SELECT 'log_edited', jsonb_build_object('relation', a.relation_name), 'the state kept of the table is not that of its sealed chunks'
     FROM strata._audited_tables a LEFT JOIN strata._audit_states k ON k.audit_id = a.audit_id
-    WHERE NOT strata._audit_equal(k.state, strata._state_since(a.audit_id, NULL, true))
+    WHERE NOT strata._audit_equal(k.state, coalesce((SELECT r.sealed FROM unnest(replayed) r WHERE r.audit_id = a.audit_id), strata._state_since(a.audit_id, NULL, true)))
     UNION ALL
     SELECT 'trigger_disabled', jsonb_build_object('table', u.table_uuid), 'the catalog has forgotten a table that the log says is audited'
     FROM (SELECT DISTINCT ON (c.table_uuid) c.table_uuid, c.operation FROM strata._audit_chunks c
           WHERE c.operation IN ('enabled', 'rebaselined', 'disabled', 'dropped') ORDER BY c.table_uuid, c.chunk_id DESC) u
     WHERE u.operation IN ('enabled', 'rebaselined') AND NOT EXISTS (SELECT FROM strata._audited_tables a WHERE a.table_uuid = u.table_uuid AND a.disabled_at IS NULL)
 $$;
-REVOKE ALL ON FUNCTION strata._verify_log() FROM PUBLIC;
-COMMENT ON FUNCTION strata._verify_log() IS 'In what the log contradicts itself: entries, chunks, tiles, root, states.';
+REVOKE ALL ON FUNCTION strata._verify_log(strata._replayed[]) FROM PUBLIC;
+COMMENT ON FUNCTION strata._verify_log(strata._replayed[]) IS 'In what the log contradicts itself: entries, chunks, tiles, root, states.';
 
 CREATE FUNCTION strata._verify_triggers(audited strata._audited_tables, OUT partition regclass, OUT trigger_name name, OUT detail text) RETURNS SETOF record
     LANGUAGE sql STABLE

@@ -173,7 +173,7 @@ BEGIN;
 CREATE TABLE p_3 PARTITION OF p FOR VALUES FROM (20) TO (30);
 ALTER TABLE t DISABLE TRIGGER strata_audit;
 UPDATE u SET v = v;
-SELECT check_name, CASE WHEN check_name <> 'audit_seal' THEN object END AS object, status, hint FROM strata.health WHERE check_name LIKE 'audit%' ORDER BY 1, 2;
+SELECT check_name, CASE WHEN check_name NOT IN ('audit_seal', 'audit_size') THEN object END AS object, status, hint FROM strata.health WHERE check_name LIKE 'audit%' ORDER BY 1, 2;
 ROLLBACK;
 -- whoever is no auditor does none of it
 CREATE ROLE log_stranger;
