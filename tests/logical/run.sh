@@ -69,7 +69,7 @@ drop_subscription() { subscriber -c "DROP SUBSCRIPTION $1" 2>&1 | grep -v 'dropp
 
 create publisher wal_level=logical
 create subscriber wal_level=logical max_logical_replication_workers=8 wal_retrieve_retry_interval=200ms
-for part in ${PARTS:-without_batch_id leaf_by_leaf with_batch_id left_behind major_upgrade standby synchronous}; do
+for part in ${PARTS:-without_batch_id leaf_by_leaf with_batch_id left_behind audited major_upgrade standby synchronous}; do
     began=$SECONDS
     . "tests/logical/$part.sh"
     say "$part: ok ($((SECONDS - began)) s)"
