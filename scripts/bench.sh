@@ -9,3 +9,4 @@ bench/ingest/dedupe.sh
 bench/ingest/shapes.sh
 bench/insert/run.sh
 bench/audit/run.sh
+bench/audit/history.sh

@@ -465,3 +465,8 @@ CREATE FUNCTION strata._births_of(relation regclass, xid xid8, OUT key_hash bigi
     AS 'MODULE_PATHNAME', 'births_of_transaction_wrapper';
 COMMENT ON FUNCTION strata._births_of(regclass, xid8) IS
 'Keys of rows that a transaction inserted into an audited table, and the first of its chunks that did. 42501 unless the caller may read all of the table, whatever its policies.';
+
+CREATE FUNCTION strata._keys_among(entries bytea, keys bigint[]) RETURNS SETOF bigint
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 1
+    AS 'MODULE_PATHNAME', 'keys_among_wrapper';
+COMMENT ON FUNCTION strata._keys_among(bytea, bigint[]) IS 'Those of the hashes of keys in the entries of a chunk that are among some, which ascend.';

@@ -28,20 +28,19 @@ struct Births {
     asked: bool,
 }
 
-/// A chunk, and its keys once they have been looked through.
+/// A chunk, and its keys once they have been looked through more than once.
 struct Known {
     chunk: Chunk,
     keys: Option<HashSet<u64>>,
+    asked: bool,
 }
 
 impl Known {
     fn has(&mut self, key: u64) -> bool {
-        if let Some(keys) = &self.keys {
-            return keys.contains(&key);
+        if !std::mem::replace(&mut self.asked, true) {
+            return self.chunk.keys().any(|one| one == key);
         }
-        let found = self.chunk.keys().any(|one| one == key);
-        self.keys = Some(self.chunk.keys().collect());
-        found
+        self.keys.get_or_insert_with(|| self.chunk.keys().collect()).contains(&key)
     }
 }
 
@@ -69,7 +68,7 @@ impl Births {
         let chunks = self.by_transaction.entry(made).or_insert_with(|| {
             let mut chunks = unsafe { chunks::of_tuples(audit_id, made) };
             chunks.sort_unstable_by_key(|chunk| std::cmp::Reverse(chunk.id));
-            chunks.into_iter().map(|chunk| Known { chunk, keys: None }).collect()
+            chunks.into_iter().map(|chunk| Known { chunk, keys: None, asked: false }).collect()
         });
         chunks.iter_mut().filter(|known| known.chunk.id < before).find_map(|known| {
             known.has(key).then(|| known.chunk.brings_rows() && known.chunk.changed_at > at)

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use strata_core::chunk;
 use strata_core::commitment::{self, Salt};
 
 use super::target;
@@ -112,4 +113,19 @@ fn erased_ids(erased: &[u8]) -> Vec<i32> {
 #[pg_extern(sql = false)]
 fn unpacked(payload: &[u8], payload_bytes: i32) -> Option<Vec<u8>> {
     lz4_flex::block::decompress(payload, usize::try_from(payload_bytes).ok()?).ok()
+}
+
+/// `strata._keys_among(entries bytea, keys bigint[]) RETURNS SETOF bigint`: the key hashes of entries that are among some,
+/// which ascend.
+#[pg_extern(sql = false)]
+#[allow(clippy::needless_pass_by_value)]
+fn keys_among(entries: &[u8], keys: pgrx::Array<i64>) -> SetOfIterator<'static, i64> {
+    let wanted = keys.as_slice().unwrap_or_default();
+    let found: Vec<i64> = chunk::entries(entries)
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| chunk::key(entry).cast_signed())
+        .filter(|key| wanted.binary_search(key).is_ok())
+        .collect();
+    SetOfIterator::new(found)
 }

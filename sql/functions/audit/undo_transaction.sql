@@ -158,17 +158,19 @@ BEGIN
     IF force THEN
         RETURN;
     END IF;
-    WITH mine AS (
+    WITH mine AS MATERIALIZED (
         SELECT c.audit_id, k.key_hash, max(c.chunk_id) AS last_chunk
-        FROM strata._audit_chunks c CROSS JOIN LATERAL (SELECT e.k FROM strata._entry_keys(c.added) e (k) UNION SELECT e.k FROM strata._entry_keys(c.removed) e (k)) k (key_hash)
+        FROM strata._audit_chunks c CROSS JOIN LATERAL (SELECT e.k FROM strata._entry_keys(c.added) e (k) UNION ALL SELECT e.k FROM strata._entry_keys(c.removed) e (k)) k (key_hash)
         WHERE c.xid = _check_undoable.xid AND c.system_identifier = this_system GROUP BY 1, 2
+    ), wanted AS MATERIALIZED (
+        SELECT m.audit_id, array_agg(m.key_hash ORDER BY m.key_hash) AS keys, min(m.last_chunk) AS first_chunk FROM mine m GROUP BY m.audit_id
     )
-    SELECT a.relation, count(*) AS rows, min(o.xid::text::bigint) AS first_xid INTO again
-    FROM strata._audit_chunks o JOIN strata._audited_tables a ON a.audit_id = o.audit_id
-    CROSS JOIN LATERAL (SELECT e.k FROM strata._entry_keys(o.added) e (k) UNION SELECT e.k FROM strata._entry_keys(o.removed) e (k)) k (key_hash)
+    SELECT a.relation, count(DISTINCT m.key_hash) AS rows, min(o.xid::text::bigint) AS first_xid INTO again
+    FROM wanted w JOIN strata._audited_tables a ON a.audit_id = w.audit_id
+    JOIN strata._audit_chunks o ON o.audit_id = w.audit_id AND o.chunk_id > w.first_chunk
+    CROSS JOIN LATERAL (SELECT e.k FROM strata._keys_among(o.added, w.keys) e (k) UNION SELECT e.k FROM strata._keys_among(o.removed, w.keys) e (k)) k (key_hash)
     JOIN mine m ON m.audit_id = o.audit_id AND m.key_hash = k.key_hash AND o.chunk_id > m.last_chunk
     WHERE o.operation NOT IN ('baseline', 'baseline_more', 'state_rows') AND (o.xid <> _check_undoable.xid OR o.system_identifier <> this_system)
-      AND o.chunk_id > (SELECT min(c.chunk_id) FROM strata._audit_chunks c WHERE c.xid = _check_undoable.xid AND c.system_identifier = this_system)
     GROUP BY a.relation LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'ST015',

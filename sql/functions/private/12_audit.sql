@@ -50,7 +50,7 @@ CREATE FUNCTION strata._logged_columns(
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT i.attribute_id, a.attname, strata._base_type(a.atttypid), CASE WHEN t.typtype = 'd' THEN format_type(strata._base_type(a.atttypid), -1) ELSE format_type(a.atttypid, a.atttypmod) END,
+    SELECT i.attribute_id, a.attname, CASE WHEN t.typtype = 'd' THEN strata._base_type(a.atttypid) ELSE a.atttypid END, CASE WHEN t.typtype = 'd' THEN format_type(strata._base_type(a.atttypid), -1) ELSE format_type(a.atttypid, a.atttypmod) END,
            CASE WHEN a.attcollation <> t.typcollation THEN format(' COLLATE %I.%I', n.nspname, c.collname) ELSE '' END, a.attnum
     FROM strata._attribute_ids i
     JOIN pg_attribute a ON a.attrelid = i.relation AND a.attnum = i.attribute_number AND NOT a.attisdropped
@@ -76,7 +76,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %s (strata_chunk bigint NOT NULL, strata_changed_at timestamptz NOT NULL, strata_xid xid8 NOT NULL, strata_operation "char" NOT NULL, strata_made xid NOT NULL%s)',
         history, (SELECT string_agg(format(', %I %s%s', l.column_name, l.type_text, l.collation_text), '' ORDER BY l.attnum) FROM strata._logged_columns(audited) l));
     -- what one transaction did lies together, and what pruning takes as well
-    EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (pages_per_range = 16, autosummarize = on)', history);
+    EXECUTE format('CREATE INDEX ON %s USING brin (strata_chunk) WITH (pages_per_range = 64, autosummarize = on)', history);
     -- (no two entries are equal: looking for such before a page is split would be in vain)
     EXECUTE format('CREATE INDEX ON %s (%s, strata_chunk) WITH (deduplicate_items = off)', history, (
         SELECT string_agg(quote_ident(l.column_name), ', ' ORDER BY k.place)

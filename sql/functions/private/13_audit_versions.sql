@@ -20,19 +20,19 @@ BEGIN
     FROM pg_attribute a LEFT JOIN strata._logged_columns(audited) l ON l.attnum = a.attnum
     WHERE a.attrelid = audited.relation AND a.attnum > 0 AND NOT a.attisdropped;
     old_columns := strata._old_columns(audited);
-    -- (it runs with the reader's search_path, so that every name in it is whole)
+    -- (it runs with the reader's search_path, so that every name in it is whole; _came_since, which may read the log, refers to e so
+    -- that it is asked of the rows that are left)
     SELECT string_agg(format('e.%1$I OPERATOR(pg_catalog.=) %2$s.%1$I', l.column_name, '%1$s'), ' AND ' ORDER BY l.attribute_id), string_agg(format('%2$s.%1$I', l.column_name, '%1$s'), ', ' ORDER BY l.attribute_id)
     INTO same_key, key_columns
     FROM strata._logged_columns(audited) l WHERE l.attribute_id = ANY (audited.key_ids);
     RETURN format($query$
-SELECT %1$s FROM %3$s t
-WHERE NOT EXISTS (SELECT FROM %4$s e WHERE %5$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1)
-  AND strata._is_kept(%7$L::pg_catalog.regclass, $1)
-  AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, t.xmin, NULL, %8$s)
+SELECT %1$s FROM %3$s t LEFT JOIN %4$s e ON %5$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1
+WHERE e.strata_chunk IS NULL AND strata._is_kept(%7$L::pg_catalog.regclass, $1)
+  AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, t.xmin, e.strata_chunk, %8$s)
 UNION ALL
-SELECT %2$s FROM %4$s h
-WHERE h.strata_changed_at OPERATOR(pg_catalog.>) $1 AND strata._is_kept(%7$L::pg_catalog.regclass, $1) AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, h.strata_made, h.strata_chunk, %9$s)
-  AND NOT EXISTS (SELECT FROM %4$s e WHERE %6$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1 AND e.strata_chunk OPERATOR(pg_catalog.<) h.strata_chunk)$query$,
+SELECT %2$s FROM %4$s h LEFT JOIN %4$s e ON %6$s AND e.strata_changed_at OPERATOR(pg_catalog.>) $1 AND e.strata_chunk OPERATOR(pg_catalog.<) h.strata_chunk
+WHERE e.strata_chunk IS NULL AND h.strata_changed_at OPERATOR(pg_catalog.>) $1 AND strata._is_kept(%7$L::pg_catalog.regclass, $1)
+  AND NOT strata._came_since(%7$L::pg_catalog.regclass, $1, h.strata_made, coalesce(e.strata_chunk, h.strata_chunk), %9$s)$query$,
         current_columns, old_columns, relation, audited.history, format(same_key, 't'), format(same_key, 'h'), relation, format(key_columns, 't'), format(key_columns, 'h'));
 END
 $$;
@@ -48,7 +48,7 @@ AS $$
     FROM pg_attribute a
     LEFT JOIN strata._logged_columns(audited) l ON l.attnum = a.attnum
     LEFT JOIN strata._audit_columns c ON c.audit_id = audited.audit_id AND c.attribute_id = l.attribute_id
-    LEFT JOIN pg_attribute h ON h.attrelid = audited.history AND h.attname = c.history_column AND NOT h.attisdropped AND h.atttypid = strata._base_type(a.atttypid)
+    LEFT JOIN pg_attribute h ON h.attrelid = audited.history AND h.attname = c.history_column AND NOT h.attisdropped AND (h.atttypid = a.atttypid OR h.atttypid = l.type_oid)
     WHERE a.attrelid = audited.relation AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 REVOKE ALL ON FUNCTION strata._old_columns(strata._audited_tables) FROM PUBLIC;
