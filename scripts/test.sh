@@ -35,6 +35,7 @@ step "rollups under random operations" tests/random/run.sh --seed 1
 step "alerts and dashboard on a Prometheus" tests/watching/run.sh
 step "no alarm on clean data" tests/audit/soak.sh
 step "the witness of the audit log" tests/audit/witness.sh
+step "a verifier that believes no server" tests/audit/verifier.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish

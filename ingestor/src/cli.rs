@@ -95,6 +95,7 @@ pub struct Seal {
 
 /// Options of `verify`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)]
 pub struct Verify {
     /// The audit log and the audited tables
     #[arg(long)]
@@ -105,6 +106,21 @@ pub struct Verify {
     /// A digest that `strata seal` published
     #[arg(long, value_name = "FILE")]
     pub digest: Option<PathBuf>,
+    /// Compare the log with the digest, and no table with the log: takes no right to read tables
+    #[arg(long)]
+    pub log_only: bool,
+    /// Leave histories out
+    #[arg(long)]
+    pub no_history: bool,
+    /// Let the database verify itself as well (`strata.verify_audit`)
+    #[arg(long)]
+    pub server_check: bool,
+    /// What was renamed and is not in the log yet is a fault, too
+    #[arg(long)]
+    pub strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `ingest` and `run`.

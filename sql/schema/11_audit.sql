@@ -27,7 +27,9 @@ CREATE TABLE strata._audited_tables (
     erasable int[] NOT NULL DEFAULT '{}',
     -- the relation's name when it was last seen
     relation_name text NOT NULL,
-    enabled_at timestamptz NOT NULL DEFAULT now()
+    enabled_at timestamptz NOT NULL DEFAULT now(),
+    -- the description that the log has last
+    described text
 );
 
 -- Columns of history relations, by the ids of the columns they keep the old values of.

@@ -23,3 +23,18 @@ WHERE pg_has_role('strata_auditor', 'MEMBER')
 COMMENT ON VIEW strata.audit_log IS 'What was done to audited tables: one row per statement and table of at most 65,536 rows; log_index is its place in the sealed log, NULL until strata.seal_audit(); xid means something together with system_identifier, which another cluster has otherwise; context is what the application said of itself.';
 
 GRANT SELECT ON strata.audited_tables, strata.audit_log TO PUBLIC;
+
+-- What verifiers read: all that leaves and row leaves of the log are made of (docs/formats.md).
+CREATE VIEW strata.audit_chunks AS
+SELECT e.log_index, c.chunk_id, c.table_uuid, c.operation, c.schema, c.changed_at, c.xid, c.system_identifier, c.session_role, c.role, c.application,
+       c.client, c.context, c.detail, c.added_count, c.added_root, c.added_keys, c.removed_count, c.removed_root, c.removed_keys, c.added, c.removed
+FROM strata._audit_chunks c
+LEFT JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id
+WHERE pg_has_role('strata_auditor', 'MEMBER');
+COMMENT ON VIEW strata.audit_chunks IS 'Chunks of the audit log with all that their records are made of, and their entries (40 bytes a row: leaf, hash of the key; sorted); log_index is the place in the log, NULL until sealed. Members of strata_auditor see them.';
+
+CREATE VIEW strata.audit_tiles AS
+SELECT t.level, t.tile_index, t.hashes FROM strata._audit_tiles t WHERE pg_has_role('strata_auditor', 'MEMBER');
+COMMENT ON VIEW strata.audit_tiles IS 'The tree of the audit log as tiles of up to 256 hashes of 32 bytes: level 0 has the leaves, level n the roots of whole tiles of level n - 1. Members of strata_auditor see them.';
+
+GRANT SELECT ON strata.audit_chunks, strata.audit_tiles TO PUBLIC;

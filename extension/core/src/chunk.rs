@@ -3,6 +3,7 @@
 //!
 //! Here are bytes only: who wrote a row, and where chunks are kept, is the caller's affair.
 
+use crate::encoding::Tag;
 use crate::lthash::{LtHash, STATE_BYTES};
 use crate::merkle::{self, Hash, Tree};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,52 @@ pub fn entry(leaf: &Hash, key: u64) -> Entry {
     entry[..32].copy_from_slice(leaf);
     entry[32..].copy_from_slice(&key.to_be_bytes());
     entry
+}
+
+/// The hash of a row's key: 64 bits, by which rows of one table are told from each other. An integer stands for itself,
+/// anything else is the beginning of a SHA-256.
+#[derive(Clone, Debug, Default)]
+pub struct KeyHash {
+    is_integer: bool,
+    integer: u64,
+    hash: Option<Sha256>,
+}
+
+impl KeyHash {
+    /// Of a key that is one integer, or of any other.
+    pub fn new(is_integer: bool) -> Self {
+        Self { is_integer, ..Self::default() }
+    }
+
+    /// Whether a key of one column of this type stands for itself.
+    pub fn is_integer(tag: Tag) -> bool {
+        matches!(tag, Tag::Int2 | Tag::Int4 | Tag::Int8)
+    }
+
+    /// The next column of the key; ids ascend.
+    pub fn take(&mut self, id: u32, bytes: &[u8]) {
+        if self.is_integer {
+            // (of two, four or eight bytes: what is to its left is its sign)
+            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { u64::MAX } else { 0 };
+            self.integer = bytes.iter().fold(sign, |integer, byte| integer << 8 | u64::from(*byte));
+            return;
+        }
+        let hash = self.hash.get_or_insert_default();
+        hash.update(id.to_be_bytes());
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+
+    /// The hash that entries have of it.
+    pub fn finish(self) -> u64 {
+        let whole = self.whole();
+        u64::from_be_bytes(*whole.first_chunk().unwrap_or(&[0; 8]))
+    }
+
+    /// All of it, by which its salt is kept: 8 bytes of an integer, else 32.
+    pub fn whole(self) -> Vec<u8> {
+        self.hash.map_or_else(|| self.integer.to_be_bytes().to_vec(), |hash| hash.finalize().to_vec())
+    }
 }
 
 /// What a record says of rows that came, or of rows that went.

@@ -153,6 +153,35 @@ pub fn tag_of_type(oid: u32) -> Option<Tag> {
     })
 }
 
+/// The tag of a built-in type by the name PostgreSQL has for it (`format_type`), as descriptions of audited tables have it.
+pub fn tag_of_name(name: &str) -> Option<Tag> {
+    Some(match name {
+        "boolean" => Tag::Bool,
+        "smallint" => Tag::Int2,
+        "integer" => Tag::Int4,
+        "bigint" => Tag::Int8,
+        "real" => Tag::Float4,
+        "double precision" => Tag::Float8,
+        "numeric" => Tag::Numeric,
+        "text" => Tag::Text,
+        "character varying" => Tag::Varchar,
+        "character" => Tag::Bpchar,
+        "bytea" => Tag::Bytea,
+        "uuid" => Tag::Uuid,
+        "date" => Tag::Date,
+        "time without time zone" => Tag::Time,
+        "timestamp without time zone" => Tag::Timestamp,
+        "timestamp with time zone" => Tag::TimestampTz,
+        "time with time zone" => Tag::TimeTz,
+        "interval" => Tag::Interval,
+        "inet" => Tag::Inet,
+        "cidr" => Tag::Cidr,
+        "json" => Tag::Json,
+        "jsonb" => Tag::Jsonb,
+        _ => return None,
+    })
+}
+
 /// Hashes the rows of one table, one after the other, without allocating.
 #[derive(Clone, Debug)]
 pub struct RowHasher {

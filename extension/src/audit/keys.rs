@@ -2,11 +2,11 @@
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use strata_core::chunk;
+use strata_core::chunk::{self, KeyHash};
 use strata_core::commitment::{self, Salt};
 
 use super::target;
-use crate::leaf::{Key, Kind};
+use crate::leaf::Kind;
 
 /// Version-1 calling convention marker of [`strata_key_hash`].
 #[unsafe(no_mangle)]
@@ -51,7 +51,7 @@ pub unsafe extern "C-unwind" fn strata_salt_key(fcinfo: pg_sys::FunctionCallInfo
 }
 
 /// The key whose columns stand behind the relation.
-unsafe fn key(fcinfo: pg_sys::FunctionCallInfo) -> Key {
+unsafe fn key(fcinfo: pg_sys::FunctionCallInfo) -> KeyHash {
     unsafe {
         let relation = (*fcinfo).args.as_slice(1)[0].value.value() as u32;
         key_from(fcinfo, pg_sys::Oid::from(relation), 1)
@@ -59,7 +59,7 @@ unsafe fn key(fcinfo: pg_sys::FunctionCallInfo) -> Key {
 }
 
 /// The key of a relation whose columns are the arguments of a call from one on.
-pub unsafe fn key_from(fcinfo: pg_sys::FunctionCallInfo, relation: pg_sys::Oid, first: usize) -> Key {
+pub unsafe fn key_from(fcinfo: pg_sys::FunctionCallInfo, relation: pg_sys::Oid, first: usize) -> KeyHash {
     unsafe {
         let count = (*fcinfo).nargs as usize;
         let arguments = (*fcinfo).args.as_slice(count);

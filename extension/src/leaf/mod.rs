@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use sha2::{Digest, Sha256};
+use strata_core::chunk::KeyHash;
 use strata_core::commitment::Salt;
 use strata_core::encoding::{RowBytes, Tag};
 use strata_core::merkle::Hash;
@@ -62,10 +62,9 @@ impl Encoder {
                     erasable.clear();
                 }
                 let mut key = columns.iter().zip(&in_key).filter(|(_, in_key)| **in_key);
-                let key_is_integer = key
-                    .next()
-                    .is_some_and(|(column, _)| matches!(column.kind.tag, Tag::Int2 | Tag::Int4 | Tag::Int8))
-                    && key.next().is_none();
+                let key_is_integer =
+                    key.next().is_some_and(|(column, _)| KeyHash::is_integer(column.kind.tag))
+                        && key.next().is_none();
                 Self { columns, in_key, erasable, key_is_integer, depends_on }
             }
             Err((column, type_oid)) => unsafe { refuse(table, &column, type_oid) },
@@ -91,19 +90,19 @@ impl Encoder {
     }
 
     /// The key of a row.
-    pub unsafe fn key_of_row(&self, values: &[pg_sys::Datum]) -> Key {
-        let mut key = Key::default();
+    pub unsafe fn key_of_row(&self, values: &[pg_sys::Datum]) -> KeyHash {
+        let mut key = KeyHash::new(self.key_is_integer);
         let mut bytes = Vec::new();
         for (column, _) in self.columns.iter().zip(&self.in_key).filter(|(_, in_key)| **in_key) {
             bytes.clear();
             unsafe { column.kind.encode(values[column.place], &mut bytes) };
-            key.take(self.key_is_integer, column.id, &bytes);
+            key.take(column.id, &bytes);
         }
         key
     }
 
     /// A key from the values of its columns, in the order of their ids; `None` if they are not of its types.
-    pub unsafe fn key(&self, values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Option<Key> {
+    pub unsafe fn key(&self, values: &[(pg_sys::Oid, pg_sys::Datum)]) -> Option<KeyHash> {
         let columns: Vec<_> = self
             .columns
             .iter()
@@ -114,14 +113,14 @@ impl Encoder {
         if columns.len() != values.len() {
             return None;
         }
-        let mut key = Key::default();
+        let mut key = KeyHash::new(self.key_is_integer);
         for (column, (type_oid, value)) in columns.into_iter().zip(values) {
             if unsafe { Kind::of(*type_oid, &mut Vec::new()) }?.tag != column.kind.tag {
                 return None;
             }
             let mut bytes = Vec::new();
             unsafe { column.kind.encode(*value, &mut bytes) };
-            key.take(self.key_is_integer, column.id, &bytes);
+            key.take(column.id, &bytes);
         }
         Some(key)
     }
@@ -135,7 +134,7 @@ impl Encoder {
         row: &mut RowBytes,
     ) -> (Hash, u64) {
         row.begin();
-        let mut key = Key::default();
+        let mut key = KeyHash::new(self.key_is_integer);
         for (place, (column, in_key)) in self.columns.iter().zip(&self.in_key).enumerate() {
             if nulls.get(column.place).is_none_or(|null| *null) {
                 if column.absent.is_some() && column.place < nulls.len() {
@@ -147,7 +146,7 @@ impl Encoder {
             let bytes = row.open(column.id, column.kind.tag);
             unsafe { column.kind.encode(values[column.place], bytes) };
             if *in_key {
-                key.take(self.key_is_integer, column.id, row.value());
+                key.take(column.id, row.value());
             }
             if column.absent.as_ref().is_some_and(|absent| absent == row.value()) {
                 row.discard();
@@ -168,40 +167,6 @@ pub struct Columns {
     pub excluded: Vec<i32>,
     pub keys: Vec<i32>,
     pub erasable: Vec<i32>,
-}
-
-/// A row's key: an integer stands for itself, anything else is a SHA-256, by whose first 64 bits rows of one table are told
-/// from each other.
-#[derive(Default)]
-pub struct Key {
-    integer: u64,
-    hash: Option<Sha256>,
-}
-
-impl Key {
-    fn take(&mut self, is_integer: bool, id: u32, bytes: &[u8]) {
-        if is_integer {
-            // (of two, four or eight bytes: what is to its left is its sign)
-            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { u64::MAX } else { 0 };
-            self.integer = bytes.iter().fold(sign, |integer, byte| integer << 8 | u64::from(*byte));
-            return;
-        }
-        let hash = self.hash.get_or_insert_default();
-        hash.update(id.to_be_bytes());
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    }
-
-    /// The hash that entries have of it.
-    pub fn finish(self) -> u64 {
-        let whole = self.whole();
-        u64::from_be_bytes(*whole.first_chunk().unwrap_or(&[0; 8]))
-    }
-
-    /// All of it, by which its salt is kept: 8 bytes of an integer, else 32.
-    pub fn whole(self) -> Vec<u8> {
-        self.hash.map_or_else(|| self.integer.to_be_bytes().to_vec(), |hash| hash.finalize().to_vec())
-    }
 }
 
 /// The encoder of a relation, made if need be.

@@ -2,15 +2,48 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use strata_core::chunk::{Record, Rows};
+use std::collections::HashMap;
+use strata_core::commitment::Salt;
 use strata_core::digest::Checkpoint;
 use strata_core::merkle::Hash;
 use tokio_postgres::Row;
 
 /// Chunks that one call of `seal_audit` takes at most.
 const SEAL_MAX: i64 = 100_000;
-/// Records fetched at a time.
-const RECORDS: u64 = 10_000;
+/// Leaves of a tile.
+pub const TILE: u64 = 256;
+
+/// The extent of a log, which is believed only as far as the log bears it out.
+#[derive(Debug, Clone)]
+pub struct Extent {
+    /// Sealed chunks.
+    pub size: u64,
+    /// By the tables' UUIDs, the chunk that begins the last baseline.
+    pub baselines: HashMap<[u8; 16], u64>,
+}
+
+/// An audited table.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// What stands for it in leaves.
+    pub uuid: [u8; 16],
+    /// r or p, or what it is instead; `None`: it is gone.
+    pub kind: Option<String>,
+    /// Its name, qualified and quoted.
+    pub name: String,
+    /// That of its history.
+    pub history: Option<String>,
+    /// What its leaves are made of.
+    pub description: String,
+    /// JSON: the columns of the history by the ids of the columns they keep.
+    pub history_columns: Option<String>,
+    /// Whether this role may read table and history.
+    pub may_read: bool,
+    /// Whether policies would hide rows from it.
+    pub row_security: bool,
+    /// OIDs of partitions whose rows the log has no more.
+    pub expired: Vec<String>,
+}
 
 /// A difference that the database found between digest, log and tables.
 #[derive(Debug, Clone)]
@@ -65,33 +98,108 @@ impl Session {
         proof.into_iter().map(|hash| Hash::try_from(hash).map_err(|_| not_a_hash())).collect()
     }
 
-    /// The leaves of the log below `size`, each made anew from the record of its chunk; fewer if they are not there.
-    pub async fn audit_leaves(&self, size: u64) -> Result<Vec<Hash>> {
-        let mut leaves = Vec::new();
-        loop {
-            let lower = leaves.len() as u64;
-            let upper = size.min(lower + RECORDS);
-            let rows = self
-                .client
-                .query(
-                    "SELECT log_index, chunk_id, uuid_send(table_uuid), operation, schema, timestamptz_send(changed_at), \
-                     xid::text, system_identifier, added_count, added_root, added_keys, removed_count, removed_root, \
-                     removed_keys, session_role, role, application, client, context, detail \
-                     FROM strata.audit_records($1, $2)",
-                    &[&lower.cast_signed(), &upper.cast_signed()],
-                )
-                .await
-                .map_err(|e| self.failed(&e))?;
-            for row in &rows {
-                if u64::try_from(row.get::<_, i64>(0)) != Ok(leaves.len() as u64) {
-                    return Ok(leaves);
-                }
-                leaves.push(leaf(row)?);
-            }
-            if rows.is_empty() || leaves.len() as u64 >= size {
-                return Ok(leaves);
+    /// Where the log ends, and where the last baseline of each table begins, as the database says.
+    pub async fn audit_extent(&self) -> Result<Extent> {
+        let row = self
+            .client
+            .query_one("SELECT coalesce(max(log_index) + 1, 0) FROM strata.audit_chunks", &[])
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let baselines = self
+            .client
+            .query(
+                "SELECT uuid_send(table_uuid), max(chunk_id) FROM strata.audit_chunks WHERE operation = 'baseline' GROUP BY 1",
+                &[],
+            )
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let baseline = |row: &Row| Ok((uuid(row, 0)?, row.get::<_, i64>(1).cast_unsigned()));
+        Ok(Extent {
+            size: row.get::<_, i64>(0).cast_unsigned(),
+            baselines: baselines.iter().map(baseline).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The leaves that the tree has in the tiles `from` to below `to`; fewer if some are not there.
+    pub async fn audit_tiles(&self, from: u64, to: u64) -> Result<HashMap<u64, Hash>> {
+        let rows = self
+            .client
+            .query(
+                "SELECT tile_index, hashes FROM strata.audit_tiles WHERE level = 0 AND tile_index >= $1 AND tile_index < $2",
+                &[&from.cast_signed(), &to.cast_signed()],
+            )
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let mut leaves = HashMap::new();
+        for row in &rows {
+            let first = row.get::<_, i64>(0).cast_unsigned() * TILE;
+            leaves.extend((first..).zip(row.get::<_, &[u8]>(1).as_chunks::<32>().0.iter().copied()));
+        }
+        Ok(leaves)
+    }
+
+    /// What the catalog says of the tables that are audited.
+    pub async fn audit_catalog(&self) -> Result<Vec<Audited>> {
+        let rows = self
+            .client
+            .query(
+                "SELECT uuid_send(k.table_uuid), c.relkind::text, k.name, k.history, k.description, k.history_columns::text, \
+                 has_table_privilege(k.relation, 'SELECT'), has_table_privilege(k.history, 'SELECT'), \
+                 row_security_active(k.relation), k.expired::oid[]::text[] \
+                 FROM strata.audit_catalog() k LEFT JOIN pg_catalog.pg_class c ON c.oid = k.relation",
+                &[],
+            )
+            .await
+            .map_err(|e| self.failed(&e))?;
+        let granted = |row: &Row, column| row.get::<_, Option<bool>>(column) != Some(false);
+        rows.iter()
+            .map(|row| {
+                Ok(Audited {
+                    uuid: uuid(row, 0)?,
+                    kind: row.get(1),
+                    name: row.get(2),
+                    history: row.get(3),
+                    description: row.get(4),
+                    history_columns: row.get(5),
+                    may_read: granted(row, 6) && granted(row, 7),
+                    row_security: row.get::<_, Option<bool>>(8) == Some(true),
+                    expired: row.get(9),
+                })
+            })
+            .collect()
+    }
+
+    /// The salts of an audited table, by the hashes of the keys.
+    pub async fn audit_salts(&self, name: &str) -> Result<HashMap<Vec<u8>, Salt>> {
+        let mut salts = HashMap::new();
+        let mut rows = self
+            .copy_rows(&format!("SELECT key, salt FROM strata.audit_salts('{}')", name.replace('\'', "''")))
+            .await?;
+        while let Some(batch) = self.next_rows(&mut rows).await? {
+            for mut fields in batch.rows() {
+                let (Some(Some(key)), Some(Some(salt))) = (fields.next(), fields.next()) else {
+                    return Err(not_a_hash());
+                };
+                salts.insert(key.to_vec(), salt.try_into().map_err(|_| not_a_hash())?);
             }
         }
+        Ok(salts)
+    }
+
+    /// Triggers of audited tables that are gone or do not fire always: table, partition, trigger.
+    pub async fn audit_triggers(&self) -> Result<Vec<(String, String, String)>> {
+        let rows = self
+            .client
+            .query(
+                "SELECT k.name, l.oid::regclass::text, w.name FROM strata.audit_catalog() k CROSS JOIN unnest(k.leaves) l (oid) \
+                 CROSS JOIN (VALUES ('strata_audit', 'strata._audit_row'), ('strata_audit_truncate', 'strata._audit_truncate')) w (name, function) \
+                 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = l.oid AND t.tgfoid = (w.function || '()')::regprocedure \
+                 WHERE t.tgenabled <> 'A' OR (t.tgenabled IS NULL AND (w.name = 'strata_audit' OR l.oid = k.relation)) ORDER BY 1, 2, 3",
+                &[],
+            )
+            .await
+            .map_err(|e| self.failed(&e))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
     }
 
     /// What the database itself finds.
@@ -116,32 +224,8 @@ impl Session {
     }
 }
 
-fn leaf(row: &Row) -> Result<Hash> {
-    let fixed = |column: usize| -> &[u8] { row.get(column) };
-    let texts: [Option<&str>; 6] = std::array::from_fn(|n| row.get(14 + n));
-    let record = Record {
-        chunk_id: row.get::<_, i64>(1).cast_unsigned(),
-        table: fixed(2).try_into().map_err(|_| not_a_hash())?,
-        operation: row.get(3),
-        schema: row.get::<_, i32>(4).cast_unsigned(),
-        changed_at: i64::from_be_bytes(fixed(5).try_into().map_err(|_| not_a_hash())?),
-        xid: row.get::<_, &str>(6).parse().map_err(|_| not_a_hash())?,
-        system_identifier: row.get::<_, i64>(7).cast_unsigned(),
-        added: rows(row, 8)?,
-        removed: rows(row, 11)?,
-        texts,
-    };
-    Ok(record.leaf())
-}
-
-/// Count, root and key hash of rows; the last two are NULL where there are none.
-fn rows(row: &Row, column: usize) -> Result<Rows> {
-    let none = Rows::of(&mut []);
-    let count = row.get::<_, i32>(column).cast_unsigned();
-    if row.get::<_, Option<&[u8]>>(column + 1).is_none() {
-        return Ok(Rows { count, ..none });
-    }
-    Ok(Rows { count, root: hash(row, column + 1)?, keys: hash(row, column + 2)? })
+fn uuid(row: &Row, column: usize) -> Result<[u8; 16]> {
+    row.get::<_, &[u8]>(column).try_into().map_err(|_| not_a_hash())
 }
 
 fn hash(row: &Row, column: usize) -> Result<Hash> {

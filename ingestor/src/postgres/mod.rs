@@ -2,9 +2,10 @@
 //! Never: DDL, decisions about what to do after an error (its kind says that).
 
 mod apply;
-mod audit;
+pub mod audit;
 pub mod catalog;
 mod copy;
+pub mod copy_rows;
 pub mod dsn;
 mod known;
 pub mod leases;

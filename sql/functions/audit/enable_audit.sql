@@ -56,9 +56,9 @@ BEGIN
     END IF;
     PERFORM strata._create_audit_triggers(relation);
     PERFORM strata._create_as_of_function(relation);
-    event_chunk := strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END,
-        jsonb_build_object('relation', relation::text, 'excluded', exclude, 'erasable', erasable_ids, 'columns',
-            (SELECT jsonb_object_agg(l.attribute_id, jsonb_build_array(l.column_name, l.type_text)) FROM strata._logged_columns(audited) l))::text);
+    PERFORM strata._identify_type(l.type_oid) FROM strata._logged_columns(audited) l;
+    UPDATE strata._audited_tables a SET described = strata._describe_audited(audited)::text WHERE a.audit_id = audited.audit_id RETURNING * INTO audited;
+    event_chunk := strata._audit_event(audited.audit_id, audited.table_uuid, CASE WHEN was_audited THEN 'rebaselined' ELSE 'enabled' END, audited.described);
     PERFORM strata._keep_erasable(audited, event_chunk);
     row_count := strata._audit_baseline(relation);
     IF row_count > 0 THEN

@@ -22,6 +22,7 @@ BEGIN
     INSERT INTO strata._audit_log (origin) VALUES ('pg_strata/' || gen_random_uuid()) ON CONFLICT (log_id) DO NOTHING;
     -- one sealer at a time; what follows is seen by snapshots taken later
     SELECT l.* INTO log FROM strata._audit_log l FOR UPDATE;
+    PERFORM strata._log_descriptions();
     decided := strata._next_horizon('strata._audit_chunk_id_seq', log.horizon, log.candidate, log.candidate_xid, log.system_identifier);
     WITH unsealed AS (
         SELECT c.chunk_id, c.audit_id FROM strata._audit_chunks c

@@ -1,7 +1,18 @@
 //! The witness of the audit log: `strata keygen`, `strata seal`, `strata verify --audit`. It holds the key and the last
 //! digest outside the database, and signs the next only if the log has grown from it. Never: the key in the database.
 
-use crate::cli::{Keygen, Seal, Verify};
+mod description;
+mod differences;
+mod log;
+mod report;
+mod set;
+mod tables;
+mod verify;
+mod work;
+
+pub use verify::verify;
+
+use crate::cli::{Keygen, Seal};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::Database;
@@ -10,7 +21,6 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use strata_core::digest::{Checkpoint, DigestSigner, DigestVerifier};
-use strata_core::merkle;
 use strata_core::proof::verify_consistency;
 
 /// The name of the newest digest in the directory.
@@ -133,45 +143,6 @@ fn publish(directory: &Path, name: &str, note: &str) -> Result<()> {
         std::fs::File::open(directory)?.sync_all()
     };
     written().map_err(|e| Error::end(format!("cannot publish into {}: {e}", directory.display())))
-}
-
-/// Verifies a digest's signature by a key that is given, the log against the digest, by leaves made anew from what the
-/// database sends, and then lets the database compare its tables with the log.
-pub async fn verify(config: &Config, options: &Verify) -> Result<()> {
-    if !options.audit {
-        return Err(Error::usage("say what to verify: --audit"));
-    }
-    let (Some(key), Some(path)) = (&options.key, &options.digest) else {
-        return Err(Error::usage(
-            "--audit takes --key, the public key, and --digest, a file that strata seal published",
-        ));
-    };
-    let key = if Path::new(key).is_file() { read(Path::new(key))? } else { key.clone() };
-    let verifier = DigestVerifier::from_text(&key).map_err(Error::usage)?;
-    let note = read(path)?;
-    let digest = open(&verifier, &note)?;
-    let session = Database::new(config)?.connect().await?;
-    let leaves = session.audit_leaves(digest.size).await?;
-    let mut faults = Vec::new();
-    if (leaves.len() as u64) < digest.size {
-        faults.push(format!("truncated: the digest has {} leaves, the log {}", digest.size, leaves.len()));
-    } else if merkle::root(&leaves) != digest.root {
-        faults.push(format!(
-            "forked: the first {} leaves are not those the digest was signed for",
-            digest.size
-        ));
-    }
-    for fault in session.verify_audit(&note).await? {
-        let relation = fault.relation.map(|name| format!(" {name}")).unwrap_or_default();
-        faults.push(format!("{}:{relation} {} {}", fault.class, fault.place, fault.detail));
-    }
-    if faults.is_empty() {
-        return print(&format!(
-            "{} leaves of {} and the audited tables: sound\n",
-            digest.size, digest.origin
-        ));
-    }
-    Err(Error::new(Kind::Check, format!("the audit log is not sound\n{}", faults.join("\n"))))
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -1,0 +1,435 @@
+//! The log as the database sends it, read whole: every leaf made anew from its record, the entries of every chunk compared
+//! with its record, and from them which rows each table has. What is signed pins all of it up to the digest's size.
+
+use super::description::Description;
+use super::report::{Fault, Progress, Report};
+use super::set::LeafSet;
+use super::work::Folding;
+use crate::error::{Error, Result};
+use crate::postgres::Session;
+use crate::postgres::audit::{Extent, TILE};
+use crate::postgres::copy_rows::RowBatch;
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Arc;
+use strata_core::chunk::{self, BASELINE, Record, Rows};
+use strata_core::digest::Checkpoint;
+use strata_core::merkle::{Hash, Tree};
+
+/// Operations through which rows go without an old version.
+const UNKEPT: [&str; 2] = ["expired", "acknowledged"];
+/// Parts of state records, which change nothing.
+const RECORDS: [&str; 2] = ["state_rows", "state"];
+/// Tiles read at a time, and with them the chunks of their leaves.
+const TILES: u64 = 100;
+/// Places that are told of one by one.
+const PLACES_MAX: usize = 1000;
+/// Columns of a chunk, in the order that [`parse`] reads them.
+pub const COLUMNS: &str = "log_index, chunk_id, table_uuid, operation, schema, changed_at, xid::text, system_identifier, \
+    session_role, role, application, client, context, detail, added_count, added_root, added_keys, removed_count, \
+    removed_root, removed_keys, added, removed";
+
+/// A table by its log.
+#[derive(Debug, Default)]
+pub struct TableLog {
+    /// The chunk that begins its last baseline.
+    pub baseline: Option<u64>,
+    /// Whether the last event is that it is audited.
+    pub is_audited: bool,
+    /// The last description, and that of the last baseline.
+    pub description: Option<Description>,
+    pub at_baseline: Option<Description>,
+    /// The rows there are.
+    pub rows: LeafSet,
+    /// The rows that went since the baseline, with their chunks.
+    pub gone: LeafSet,
+    /// The highest column id that chunks had through which rows went, where it is not that of the description.
+    pub schemas: BTreeMap<u64, u32>,
+    last_event: u64,
+}
+
+/// The log.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub tables: HashMap<[u8; 16], TableLog>,
+    /// Chunks that the digest vouches for, and chunks since.
+    pub signed: u64,
+    pub unsigned: u64,
+}
+
+/// A chunk, read.
+struct Chunk {
+    log_index: Option<u64>,
+    id: u64,
+    table: [u8; 16],
+    operation: String,
+    schema: u32,
+    leaf: Hash,
+    /// Its entries are those of its record.
+    holds: bool,
+    went: bool,
+    detail: Option<String>,
+    by: String,
+}
+
+type Parsed = (Vec<Chunk>, HashMap<[u8; 16], (LeafSet, LeafSet)>);
+
+/// Reads the log and compares it with a digest.
+pub async fn read(
+    session: &Session,
+    digest: &Checkpoint,
+    report: &mut Report,
+    progress: &Progress,
+) -> Result<Log> {
+    let extent = Arc::new(session.audit_extent().await?);
+    let mut reading = Reading::new(digest);
+    let mut first = 0;
+    while first < extent.size.max(digest.size).div_ceil(TILE) {
+        reading.tiles = session.audit_tiles(first, first + TILES).await?;
+        let (from, to) = (first * TILE, (first + TILES) * TILE);
+        let query = format!(
+            "SELECT {COLUMNS} FROM strata.audit_chunks WHERE log_index >= {from} AND log_index < {to} ORDER BY log_index"
+        );
+        chunks(session, &query, &extent, &mut reading, report, progress).await?;
+        reading.pass_over(to.min(extent.size.max(digest.size)), report);
+        first += TILES;
+    }
+    reading.tiles.clear();
+    let query =
+        format!("SELECT {COLUMNS} FROM strata.audit_chunks WHERE log_index IS NULL ORDER BY chunk_id");
+    chunks(session, &query, &extent, &mut reading, report, progress).await?;
+    reading.judge(&extent, report);
+    Ok(reading.log)
+}
+
+async fn chunks(
+    session: &Session,
+    query: &str,
+    extent: &Arc<Extent>,
+    reading: &mut Reading<'_>,
+    report: &mut Report,
+    progress: &Progress,
+) -> Result<()> {
+    let mut rows = session.copy_rows(query).await?;
+    let mut folding = Folding::new();
+    let mut take = |(chunks, sets): Parsed, reading: &mut Reading<'_>| {
+        for chunk in chunks {
+            reading.take(&chunk, report);
+        }
+        for (table, (rows, gone)) in sets {
+            let table = reading.log.tables.entry(table).or_default();
+            table.rows.merge(rows);
+            table.gone.merge(gone);
+        }
+        progress.show("the log", reading.log.signed + reading.log.unsigned, "chunks");
+    };
+    while let Some(batch) = session.next_rows(&mut rows).await? {
+        let extent = extent.clone();
+        if let Some(parsed) = folding.push(move || parse_all(&batch, &extent)).await? {
+            take(parsed, reading);
+        }
+    }
+    while let Some(parsed) = folding.next().await? {
+        take(parsed, reading);
+    }
+    Ok(())
+}
+
+/// A place of the log where chunk and tile are not of one mind.
+struct Mismatch {
+    log_index: u64,
+    chunk_id: Option<u64>,
+    leaf: Hash,
+}
+
+struct Reading<'a> {
+    digest: &'a Checkpoint,
+    tiles: HashMap<u64, Hash>,
+    log: Log,
+    /// Of the records (where a chunk is gone, of the tiles), and of the tiles alone, up to the digest's size.
+    by_records: Tree,
+    by_tiles: Tree,
+    next: u64,
+    missing: Vec<Mismatch>,
+    others: Vec<Mismatch>,
+    tile_leaves: HashSet<Hash>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(digest: &'a Checkpoint) -> Self {
+        Self {
+            digest,
+            tiles: HashMap::new(),
+            log: Log::default(),
+            by_records: Tree::default(),
+            by_tiles: Tree::default(),
+            next: 0,
+            missing: Vec::new(),
+            others: Vec::new(),
+            tile_leaves: HashSet::new(),
+        }
+    }
+
+    /// Leaves whose chunk has not come.
+    fn pass_over(&mut self, to: u64, report: &mut Report) {
+        while self.next < to {
+            let index = self.next;
+            self.next += 1;
+            let Some(leaf) = self.tiles.get(&index).copied() else {
+                // (how short the log is, the digest says)
+                if index >= self.digest.size {
+                    gap(index, report);
+                }
+                continue;
+            };
+            if index < self.digest.size {
+                self.by_records.push(&leaf);
+                self.by_tiles.push(&leaf);
+            }
+            self.tile_leaves.insert(leaf);
+            if self.missing.len() < PLACES_MAX {
+                self.missing.push(Mismatch { log_index: index, chunk_id: None, leaf });
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &Chunk, report: &mut Report) {
+        if let Some(index) = chunk.log_index {
+            self.pass_over(index, report);
+            self.next = index + 1;
+            let tile = self.tiles.get(&index).copied();
+            if index < self.digest.size {
+                self.by_records.push(&chunk.leaf);
+                self.by_tiles.push(&tile.unwrap_or_default());
+            }
+            if tile != Some(chunk.leaf) && self.others.len() < PLACES_MAX {
+                self.tile_leaves.extend(tile);
+                self.others.push(Mismatch { log_index: index, chunk_id: Some(chunk.id), leaf: chunk.leaf });
+            }
+        }
+        let is_signed = chunk.log_index.is_some_and(|index| index < self.digest.size);
+        if is_signed {
+            self.log.signed += 1;
+        } else {
+            self.log.unsigned += 1;
+        }
+        if !chunk.holds {
+            report.fault(Fault::of_log(
+                "log_edited",
+                json!({ "log_index": chunk.log_index, "chunk_id": chunk.id }),
+                "the row leaves of the chunk are not those of its root",
+            ));
+        }
+        self.event(chunk, is_signed, report);
+    }
+
+    fn event(&mut self, chunk: &Chunk, is_signed: bool, report: &mut Report) {
+        let table = self.log.tables.entry(chunk.table).or_default();
+        if chunk.went {
+            table.schemas.insert(chunk.id, chunk.schema);
+        }
+        match chunk.operation.as_str() {
+            BASELINE => table.baseline = table.baseline.max(Some(chunk.id)),
+            "enabled" | "rebaselined" | "columns" => {
+                let described = chunk.detail.as_deref().map(Description::from_text);
+                let Some(Ok(description)) = described else {
+                    report.fault(Fault::of_log(
+                        "log_edited",
+                        json!({ "chunk_id": chunk.id }),
+                        "the chunk has no description of its table",
+                    ));
+                    return;
+                };
+                if !is_signed {
+                    report.note(format!(
+                        "{}: {} (chunk {}{}) after the digest",
+                        description.relation, chunk.operation, chunk.id, chunk.by
+                    ));
+                }
+                let is_begun_anew = chunk.operation != "columns";
+                if let Some(before) = table.description.as_ref().filter(|_| !is_begun_anew) {
+                    for detail in before.contradictions(&description) {
+                        report.fault(Fault::of_table(
+                            "schema_changed",
+                            &description.relation,
+                            json!({ "chunk_id": chunk.id }),
+                            detail,
+                        ));
+                    }
+                }
+                if chunk.id > table.last_event {
+                    if is_begun_anew {
+                        table.at_baseline = Some(description.clone());
+                    } else if let Some(known) = &mut table.at_baseline {
+                        // a column that came since has its type from then on
+                        for (id, column) in &description.columns {
+                            known.columns.entry(*id).or_insert_with(|| column.clone());
+                        }
+                    }
+                    (table.description, table.is_audited) = (Some(description), true);
+                    table.last_event = chunk.id;
+                }
+            }
+            "disabled" | "dropped" if chunk.id > table.last_event => {
+                (table.is_audited, table.last_event) = (false, chunk.id);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the two trees say of digest and places.
+    fn judge(&mut self, extent: &Extent, report: &mut Report) {
+        let size = self.digest.size;
+        let records_hold = self.by_records.size() == size && self.by_records.root() == self.digest.root;
+        let tiles_hold = self.by_tiles.size() == size && self.by_tiles.root() == self.digest.root;
+        if self.by_records.size() < size {
+            report.fault(Fault::of_log(
+                "truncated",
+                json!({ "size": size }),
+                format!("the digest has {size} leaves, the log {}", self.by_records.size()),
+            ));
+        } else if !records_hold && !tiles_hold {
+            report.fault(Fault::of_log(
+                "forked",
+                json!({ "size": size }),
+                format!("the first {size} leaves are not those the digest was signed for"),
+            ));
+        }
+        for place in &self.missing {
+            report.fault(Fault::of_log(
+                "log_missing",
+                json!({ "log_index": place.log_index }),
+                "the chunk of this leaf is gone",
+            ));
+        }
+        for place in &self.others {
+            let what = if records_hold && place.log_index < size {
+                ("log_edited", "the tile has another leaf at this place than the log")
+            } else if self.tile_leaves.contains(&place.leaf) {
+                ("reordered", "the chunk stands at another's place")
+            } else {
+                ("log_edited", "the chunk is not the one that was sealed at this place")
+            };
+            let at = json!({ "log_index": place.log_index, "chunk_id": place.chunk_id });
+            report.fault(Fault::of_log(what.0, at, what.1));
+        }
+        for (uuid, table) in &self.log.tables {
+            if table.baseline != extent.baselines.get(uuid).copied() {
+                report.fault(Fault::of_log(
+                    "log_edited",
+                    json!({ "table": hex(uuid) }),
+                    "the database named another baseline than the log has",
+                ));
+            }
+        }
+    }
+}
+
+fn gap(index: u64, report: &mut Report) {
+    report.fault(Fault::of_log(
+        "log_missing",
+        json!({ "log_index": index }),
+        "no chunk has this place in the log",
+    ));
+}
+
+fn parse_all(batch: &RowBatch, extent: &Extent) -> Result<Parsed> {
+    let mut sets: HashMap<[u8; 16], (LeafSet, LeafSet)> = HashMap::new();
+    let mut chunks = Vec::with_capacity(batch.len());
+    for fields in batch.rows() {
+        let (chunk, added, removed) = parse(fields).ok_or_else(not_a_chunk)?;
+        let counts = extent.baselines.get(&chunk.table).is_some_and(|first| chunk.id >= *first)
+            && !RECORDS.contains(&chunk.operation.as_str());
+        if counts && !(added.is_empty() && removed.is_empty()) {
+            let (rows, gone) = sets.entry(chunk.table).or_default();
+            for entry in added {
+                rows.add(&chunk::leaf(entry), &[]);
+            }
+            for entry in removed {
+                rows.remove(&chunk::leaf(entry), &[]);
+                // (of partitions past retention, and of what was never logged, no old versions are kept)
+                if !UNKEPT.contains(&chunk.operation.as_str()) {
+                    gone.add(&chunk::leaf(entry), &chunk.id.to_be_bytes());
+                }
+            }
+        }
+        chunks.push(chunk);
+    }
+    Ok((chunks, sets))
+}
+
+/// A chunk and its entries; `None` if the fields are not those of one.
+fn parse<'row>(
+    fields: impl Iterator<Item = Option<&'row [u8]>>,
+) -> Option<(Chunk, &'row [chunk::Entry], &'row [chunk::Entry])> {
+    let fields: Vec<Option<&[u8]>> = fields.collect();
+    let field = |n: usize| fields.get(n).copied().flatten();
+    let text = |n: usize| field(n).map(std::str::from_utf8).transpose().ok();
+    let long = |n: usize| Some(u64::from_be_bytes(field(n)?.try_into().ok()?));
+    let int = |n: usize| Some(u32::from_be_bytes(field(n)?.try_into().ok()?));
+    let none = Rows::of(&mut []);
+    let rows = |n: usize| -> Option<Rows> {
+        let hash = |n: usize, of_none: Hash| field(n).map_or(Some(of_none), |bytes| bytes.try_into().ok());
+        Some(Rows { count: int(n)?, root: hash(n + 1, none.root)?, keys: hash(n + 2, none.keys)? })
+    };
+    let mut texts = [None; 6];
+    for (n, value) in texts.iter_mut().enumerate() {
+        *value = text(8 + n)?;
+    }
+    let record = Record {
+        chunk_id: long(1)?,
+        table: field(2)?.try_into().ok()?,
+        operation: text(3)??,
+        schema: int(4)?,
+        changed_at: long(5)?.cast_signed(),
+        xid: text(6)??.parse().ok()?,
+        system_identifier: long(7)?,
+        added: rows(14)?,
+        removed: rows(17)?,
+        texts,
+    };
+    let (added, removed) = (field(20).unwrap_or_default(), field(21).unwrap_or_default());
+    let holds = record.added.holds(added) && record.removed.holds(removed);
+    let is_event = record.added.count == 0 && record.removed.count == 0;
+    let chunk = Chunk {
+        log_index: field(0).and(long(0)),
+        id: record.chunk_id,
+        table: record.table,
+        operation: record.operation.to_owned(),
+        schema: record.schema,
+        leaf: record.leaf(),
+        holds,
+        went: record.removed.count > 0,
+        detail: texts[5].filter(|_| is_event).map(str::to_owned),
+        by: texts[0].filter(|_| is_event).map(|who| format!(", by {who}")).unwrap_or_default(),
+    };
+    let entries = |stored| chunk::entries(stored).unwrap_or_default();
+    Some((chunk, entries(added), entries(removed)))
+}
+
+/// A chunk's id and entries, where only these are wanted; of those that went, only what a history keeps.
+pub fn entries_of<'row>(
+    fields: impl Iterator<Item = Option<&'row [u8]>>,
+    of_history: bool,
+) -> Result<(u64, &'row [chunk::Entry], &'row [chunk::Entry])> {
+    let (chunk, added, removed) = parse(fields).ok_or_else(not_a_chunk)?;
+    Ok((
+        chunk.id,
+        added,
+        if of_history && UNKEPT.contains(&chunk.operation.as_str()) { &[] } else { removed },
+    ))
+}
+
+fn not_a_chunk() -> Error {
+    Error::end("the database sent something that is no chunk of an audit log")
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
