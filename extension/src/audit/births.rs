@@ -4,7 +4,7 @@
 //!
 //! Never here: an answer that rests on the xmin alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use pgrx::pg_sys;
@@ -22,26 +22,19 @@ struct Births {
     relation: pg_sys::Oid,
     audit_id: i32,
     at: i64,
-    by_transaction: HashMap<pg_sys::TransactionId, Vec<Known>>,
+    /// Transactions asked about, with their chunks once they have been asked about again: newest first.
+    by_transaction: HashMap<pg_sys::TransactionId, Option<Vec<Known>>>,
     /// Keys of rows that came since, with the first chunk that brought each: read when they are asked for again.
     since: Option<HashMap<u64, i64>>,
     asked: bool,
 }
 
-/// A chunk, and its keys once they have been looked through more than once.
+/// A chunk, as far as it matters here.
 struct Known {
-    chunk: Chunk,
-    keys: Option<HashSet<u64>>,
-    asked: bool,
-}
-
-impl Known {
-    fn has(&mut self, key: u64) -> bool {
-        if !std::mem::replace(&mut self.asked, true) {
-            return self.chunk.keys().any(|one| one == key);
-        }
-        self.keys.get_or_insert_with(|| self.chunk.keys().collect()).contains(&key)
-    }
+    id: i64,
+    brought_since: bool,
+    /// In ascending order.
+    keys: Vec<u64>,
 }
 
 impl Births {
@@ -60,19 +53,40 @@ impl Births {
 
     /// What the last chunk of a transaction says that has the key.
     unsafe fn by_transaction(&mut self, made: pg_sys::TransactionId, before: i64, key: u64) -> Option<bool> {
-        let at = self.at;
-        if self.by_transaction.len() >= KEPT_MAX && !self.by_transaction.contains_key(&made) {
-            self.by_transaction.clear();
+        let (audit_id, at) = (self.audit_id, self.at);
+        let brought_since = move |chunk: &Chunk| chunk.brings_rows() && chunk.changed_at > at;
+        if !self.by_transaction.contains_key(&made) {
+            if self.by_transaction.len() >= KEPT_MAX {
+                self.by_transaction.clear();
+            }
+            self.by_transaction.insert(made, None);
+            let mut last: Option<(i64, bool)> = None;
+            unsafe {
+                chunks::of_tuples(audit_id, made, |chunk| {
+                    let is_later = chunk.id < before && last.is_none_or(|(id, _)| id < chunk.id);
+                    if is_later && chunk.keys().any(|one| one == key) {
+                        last = Some((chunk.id, brought_since(chunk)));
+                    }
+                });
+            }
+            return last.map(|(_, brought_since)| brought_since);
         }
-        let audit_id = self.audit_id;
-        let chunks = self.by_transaction.entry(made).or_insert_with(|| {
-            let mut chunks = unsafe { chunks::of_tuples(audit_id, made) };
-            chunks.sort_unstable_by_key(|chunk| std::cmp::Reverse(chunk.id));
-            chunks.into_iter().map(|chunk| Known { chunk, keys: None, asked: false }).collect()
+        let known = self.by_transaction.entry(made).or_default().get_or_insert_with(|| {
+            let mut known = Vec::new();
+            unsafe {
+                chunks::of_tuples(audit_id, made, |chunk| {
+                    let mut keys: Vec<u64> = chunk.keys().collect();
+                    keys.sort_unstable();
+                    known.push(Known { id: chunk.id, brought_since: brought_since(chunk), keys });
+                });
+            }
+            known.sort_unstable_by_key(|chunk: &Known| std::cmp::Reverse(chunk.id));
+            known
         });
-        chunks.iter_mut().filter(|known| known.chunk.id < before).find_map(|known| {
-            known.has(key).then(|| known.chunk.brings_rows() && known.chunk.changed_at > at)
-        })
+        known
+            .iter()
+            .find(|chunk| chunk.id < before && chunk.keys.binary_search(&key).is_ok())
+            .map(|chunk| chunk.brought_since)
     }
 
     /// Whether a row of the key was inserted since, before a chunk.

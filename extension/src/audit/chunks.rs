@@ -133,11 +133,12 @@ pub unsafe fn of_transaction(audit_id: i32, xid: u64) -> Vec<Chunk> {
     found
 }
 
-/// The chunks whose rows bear this xmin: of the transaction, or of a subtransaction, whose transaction began before it.
-pub unsafe fn of_tuples(audit_id: i32, made: pg_sys::TransactionId) -> Vec<Chunk> {
-    let mut found = Vec::new();
+/// Hands the chunks whose rows bear this xmin to `take`, one at a time: those of the transaction, or of a subtransaction, whose
+/// transaction began before it.
+pub unsafe fn of_tuples(audit_id: i32, made: pg_sys::TransactionId, mut take: impl FnMut(&Chunk)) {
     unsafe {
-        let Some(xid) = full(made) else { return found };
+        let Some(xid) = full(made) else { return };
+        let mut per_chunk = pgrx::PgMemoryContexts::new("chunks of the audit log");
         let mut owner = None;
         let mut passed = 0;
         backwards(xid, |stored| {
@@ -147,14 +148,17 @@ pub unsafe fn of_tuples(audit_id: i32, made: pg_sys::TransactionId) -> Vec<Chunk
             if stored.is_of_this_cluster() && stored.tuple_xid() == made {
                 owner = Some(stored.xid());
                 if stored.is_of(audit_id) {
-                    found.push(stored.chunk());
+                    pgrx::check_for_interrupts!();
+                    per_chunk.reset();
+                    let before = pg_sys::MemoryContextSwitchTo(per_chunk.value());
+                    take(&stored.chunk());
+                    pg_sys::MemoryContextSwitchTo(before);
                 }
             }
             passed += 1;
             owner.is_some() || passed < SUBTRANSACTION_REACH
         });
     }
-    found
 }
 
 /// Hands all chunks of a table to `take`.

@@ -37,7 +37,6 @@ BEGIN
     END IF;
     PERFORM strata._execute_as(strata._owner(relation), format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation));
     PERFORM strata._flush_audit();
-    PERFORM strata._sync_history(audited.audit_id);
     key_condition := strata._key_condition(relation, key, 't');
     old_condition := strata._key_condition(relation, key, 'h');
     key_of_row := strata._key_object(relation, key);
