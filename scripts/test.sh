@@ -36,6 +36,7 @@ step "alerts and dashboard on a Prometheus" tests/watching/run.sh
 step "no alarm on clean data" tests/audit/soak.sh
 step "the witness of the audit log" tests/audit/witness.sh
 step "a verifier that believes no server" tests/audit/verifier.sh
+step "digests against servers that go back in time" tests/audit/evidence.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish
