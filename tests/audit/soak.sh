@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# No alarm on clean data: writers of every kind, aborts, savepoints, prepared transactions, a transaction that stays open, a
-# server that is killed; meanwhile the log is sealed and verified again and again, against every digest taken so far.
+# No alarm on clean data: 16 writers of every kind, aborts, savepoints, prepared transactions, a transaction that stays open for ten
+# seconds, partitions that come, are attached and expire, a server that is killed (kill -9); meanwhile the log is sealed and
+# verified again and again, against every digest taken so far. Afterwards nothing was skipped.
 # Option: --seconds N (default 25).
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
@@ -30,11 +31,15 @@ CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 3, REMAINDER 1)
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES WITH (MODULUS 3, REMAINDER 2);
 CREATE TABLE events (ts timestamptz NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, note text, PRIMARY KEY (id, ts));
 SELECT strata.create_event_table('events', 'ts');
-SELECT strata.enable_audit('plain'), strata.enable_audit('parts'), strata.enable_audit('events');
+CREATE TABLE turned (ts timestamptz NOT NULL, id int, note text, PRIMARY KEY (id, ts));
+SELECT strata.create_event_table('turned', 'ts', premake => 1, retention => '61 days', accept_past => '60 days');
+SELECT strata.ensure_partitions('turned', now() - interval '59 days', now());
+INSERT INTO turned SELECT now() - d * interval '1 day', 100 * d + n, 'old' FROM generate_series(0, 59) d, generate_series(1, 20) n;
+SELECT strata.enable_audit('plain'), strata.enable_audit('parts'), strata.enable_audit('events'), strata.enable_audit('turned');
 CREATE TABLE digests (checkpoint text);
 CREATE FUNCTION turn(a int, b int, d int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    CASE d % 10
+    CASE d % 12
         WHEN 0 THEN INSERT INTO plain VALUES (a, 'new') ON CONFLICT (id) DO UPDATE SET n = plain.n + 1, v = NULL;
         WHEN 1 THEN DELETE FROM plain WHERE id = a;
         WHEN 2 THEN UPDATE plain SET n = n + 0.5 WHERE id BETWEEN a AND a + 5;
@@ -53,9 +58,12 @@ BEGIN
             END;
         WHEN 8 THEN MERGE INTO parts p USING (SELECT g AS id, g % 7 AS k FROM generate_series(a, a + 4) g) s ON p.id = s.id AND p.k = s.k
             WHEN MATCHED AND s.id % 2 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = 'merged' WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.k, 'merged');
+        WHEN 9 THEN UPDATE turned SET note = note || d WHERE id BETWEEN a AND a + 40;
+        WHEN 10 THEN DELETE FROM turned WHERE id = b * 2;
         ELSE DELETE FROM events WHERE id % 200 = a % 200;
     END CASE;
-EXCEPTION WHEN unique_violation OR deadlock_detected OR serialization_failure THEN
+-- (rows of a partition that retention has come to stand still)
+EXCEPTION WHEN unique_violation OR deadlock_detected OR serialization_failure OR object_not_in_prerequisite_state THEN
     NULL;
 END
 $$;
@@ -63,7 +71,7 @@ SQL
 cat >"$work/writer.sql" <<'SQL'
 \set a random(1, 3000)
 \set b random(1, 3000)
-\set c random(0, 9)
+\set c random(0, 11)
 \set d random(0, 9)
 \set gid random(1, 1000000000)
 BEGIN;
@@ -85,15 +93,36 @@ COMMIT;
 SQL
 writers() {
     until [ -e "$work/stop" ]; do
-        PGHOST=$cluster PGPORT=$port PGUSER=postgres "$(pg_bindir)/pgbench" -n -M simple -f "$work/writer.sql" -c 8 -j 2 -T 4 -R 300 postgres >>"$work/writers.log" 2>&1 || true
+        PGHOST=$cluster PGPORT=$port PGUSER=postgres "$(pg_bindir)/pgbench" -n -M simple -f "$work/writer.sql" -c 16 -j 2 -T 4 -R 300 postgres >>"$work/writers.log" 2>&1 || true
         sleep 0.2
     done
 }
 long_transaction() {
     until [ -e "$work/stop" ]; do
-        sql -c "BEGIN" -c "INSERT INTO plain SELECT 1000000 + (random() * 1e9)::int, 'long'" -c "SELECT pg_sleep(5)" -c "COMMIT" >/dev/null 2>&1 || sleep 0.2
+        sql -c "BEGIN" -c "INSERT INTO plain SELECT 1000000 + (random() * 1e9)::int, 'long'" -c "SELECT pg_sleep(10)" -c "COMMIT" >/dev/null 2>&1 || sleep 0.2
     done
 }
+# each turn two more days are past retention, and a table filled elsewhere becomes a partition
+rotation() {
+    local turn=0
+    until [ -e "$work/stop" ]; do
+        turn=$((turn + 1))
+        sql -c "SET client_min_messages = warning" -c "CREATE TABLE loose_$turn AS SELECT date_trunc('day', now(), 'UTC') + (5 + $turn) * interval '1 day' + interval '1 hour' AS ts, 1000000 + n AS id, 'loose' AS note FROM generate_series(1, 30) n" \
+            -c "SELECT strata.attach_partition('turned', 'loose_$turn')" \
+            -c "SELECT strata.alter_event_table('turned', retention => greatest(61 - 2 * $turn, 2) * interval '1 day', accept_past => '1 day')" \
+            -c "CALL strata.maintain_partitions('turned')" >/dev/null 2>>"$work/rotation.log" || true
+        sleep 1
+    done
+}
+killed_hard() { # the whole server, by kill -9; what it leaves behind ends by itself
+    kill -9 "$(head -n 1 "$cluster/data/postmaster.pid")"
+    for _ in $(seq 100); do
+        ! scripts/pg.sh start "$cluster" 2>>"$work/start.log" || return 0
+        sleep 0.2
+    done
+    die "the server did not start again: $(tail -n 5 "$work/start.log")"
+}
+rotation & pids+=($!)
 writers & pids+=($!)
 long_transaction & pids+=($!)
 began=$SECONDS killed=0 rounds=0
@@ -108,7 +137,7 @@ while [ $((SECONDS - began)) -lt "$seconds" ]; do
     fi
     if [ "$killed" = 0 ] && [ $((SECONDS - began)) -ge $((seconds / 2)) ]; then
         killed=1
-        scripts/pg.sh restart "$cluster" immediate
+        killed_hard
     fi
 done
 touch "$work/stop"
@@ -123,9 +152,12 @@ if [ -s "$work/faults" ]; then
 fi
 unsealed=$(sql -c "SELECT count(*) FROM strata._audit_chunks c WHERE NOT EXISTS (SELECT FROM strata._audit_entries e WHERE e.chunk_id = c.chunk_id)")
 [ "$unsealed" = 0 ] || die "$unsealed chunks were left out of the log"
+[ "$(sql -c "SELECT count(*) = max(log_index) + 1 AND min(log_index) = 0 AND count(*) = (SELECT size FROM strata._audit_log) FROM strata._audit_entries")" = t ] || die "places in the log are not 0, 1, 2, …"
+read -r expired attached <<<"$(sql -F ' ' -c "SELECT count(*) FILTER (WHERE operation = 'expired'), count(*) FILTER (WHERE operation = 'attached') FROM strata._audit_chunks")"
+[ "$expired" -gt 2 ] && [ "$attached" -gt 2 ] || { tail -n 20 "$work/rotation.log" >&2; die "only $expired partitions expired and $attached were attached"; }
 read -r chunks tables <<<"$(sql -F ' ' -c "SELECT count(*), count(DISTINCT audit_id) FROM strata._audit_chunks")"
-[ "$chunks" -gt 500 ] && [ "$tables" = 3 ] && [ "$rounds" -gt 3 ] || { tail -n 20 "$work/writers.log" >&2; die "only $chunks chunks and $rounds rounds: nothing was tried"; }
+[ "$chunks" -gt 500 ] && [ "$tables" = 4 ] && [ "$rounds" -gt 3 ] || { tail -n 20 "$work/writers.log" >&2; die "only $chunks chunks and $rounds rounds: nothing was tried"; }
 # and it can alarm
 sql -c "ALTER TABLE plain DISABLE TRIGGER strata_audit" -c "UPDATE plain SET v = 'forged' WHERE id = (SELECT min(id) FROM plain)" -c "ALTER TABLE plain ENABLE ALWAYS TRIGGER strata_audit"
 [ "$(sql -c "SELECT string_agg(fault, ',') FROM strata.verify_audit()" 2>/dev/null)" = edited ] || die "a forged row was not found"
-say "$chunks chunks sealed, $rounds rounds verified beside the writers: no alarm"
+say "$chunks chunks sealed, $rounds rounds verified beside the writers, $expired partitions expired, $attached attached, killed once: no alarm"

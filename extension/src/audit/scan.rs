@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 use super::partition;
 use super::salts::Salts;
 use super::segment::{self, Operation};
+use super::spi;
 use super::target;
 use crate::bounds;
 use strata_core::chunk;
@@ -18,6 +19,24 @@ pub unsafe fn leaves(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
         let gone = partition::gone(relation);
         all_leaves(relation).into_iter().filter(|leaf| !gone.contains(leaf)).collect()
     }
+}
+
+/// The same with the partitions that the snapshot shows: one that was attached since is neither in the log nor in the table.
+pub unsafe fn leaves_seen(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    const QUERY: &std::ffi::CStr = c"WITH RECURSIVE tree (relid) AS ( \
+            SELECT $1::oid \
+            UNION ALL SELECT i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) t.relid WHERE NOT i.inhdetachpending \
+        ) SELECT t.relid::bigint FROM tree t JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.relid \
+        WHERE c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1";
+    let mut seen = Vec::new();
+    unsafe {
+        spi::each_row(QUERY, &[(pg_sys::OIDOID, pg_sys::Datum::from(relation))], |row| {
+            seen.push(pg_sys::Oid::from(row.long(1) as u32));
+        });
+        let gone = partition::gone(relation);
+        seen.retain(|leaf| !gone.contains(leaf));
+    }
+    seen
 }
 
 /// The relations that hold the rows of a table: itself, or its partitions.
@@ -129,7 +148,7 @@ fn audit_scan(relation: pg_sys::Oid) -> Vec<u8> {
     let mut state = State { is_whole: true, ..State::default() };
     // SAFETY: plain reads on the backend's main thread, under the active snapshot.
     unsafe {
-        for leaf in leaves(relation) {
+        for leaf in leaves_seen(relation) {
             let target = target::target(leaf);
             let mut bench = target.bench();
             rows(leaf, pg_sys::GetActiveSnapshot(), |slot| {

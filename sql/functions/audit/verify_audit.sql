@@ -157,13 +157,19 @@ CREATE FUNCTION strata._verify_triggers(audited strata._audited_tables, OUT part
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp
 AS $$
+    -- the partitions that the snapshot shows, as it shows the triggers
+    WITH RECURSIVE tree (relid) AS (
+        SELECT audited.relation::oid
+        UNION ALL
+        SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid WHERE NOT i.inhdetachpending
+    )
     SELECT p.relid, 'strata_audit', CASE WHEN g.tgname IS NULL THEN 'the trigger is gone' ELSE 'the trigger does not fire always' END
-    FROM strata._tree(audited.relation) p (relid)
+    FROM tree p
     LEFT JOIN pg_trigger g ON g.tgrelid = p.relid AND g.tgfoid = 'strata._audit_row()'::regprocedure
     WHERE g.tgenabled IS DISTINCT FROM 'A'
     UNION ALL
     SELECT p.relid, 'strata_audit_truncate', CASE WHEN g.tgname IS NULL THEN 'the trigger is gone' ELSE 'the trigger does not fire always' END
-    FROM strata._tree(audited.relation) p (relid)
+    FROM tree p
     LEFT JOIN pg_trigger g ON g.tgrelid = p.relid AND g.tgfoid = 'strata._audit_truncate()'::regprocedure
     -- (a partition made since has none, which is for health to say)
     WHERE g.tgenabled <> 'A' OR (g.tgname IS NULL AND p.relid = audited.relation)
