@@ -150,12 +150,12 @@ unsafe fn compare(relation: pg_sys::Oid, audit_id: i32) -> Compared {
     Compared { too_often, there, strange }
 }
 
+/// Rows that the log says are there, with their leaves.
+type Missing = Vec<(Hash, Expected)>;
+
 /// How many of the missing rows are in tables that were partitions once, as the trigger of TRUNCATE tells that stays on
 /// them, and which are in none.
-unsafe fn detached(
-    relation: pg_sys::Oid,
-    missing: Vec<(Hash, Expected)>,
-) -> (Vec<(pg_sys::Oid, u64)>, Vec<(Hash, Expected)>) {
+unsafe fn detached(relation: pg_sys::Oid, missing: Missing) -> (Vec<(pg_sys::Oid, u64)>, Missing) {
     const QUERY: &std::ffi::CStr = c"SELECT t.tgrelid::bigint FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid \
         WHERE t.tgfoid = 'strata._audit_truncate()'::pg_catalog.regprocedure AND c.relkind = 'r' AND NOT c.relispartition \
         AND NOT EXISTS (SELECT FROM strata._audited_tables a WHERE a.relation = t.tgrelid) ORDER BY c.relname";

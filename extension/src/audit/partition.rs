@@ -84,15 +84,19 @@ fn audit_forget_target(partition: pg_sys::Oid) {
 /// The partitions of an audited table, with all that lies below them, whose rows are no more in the log by the snapshot
 /// of the calling statement.
 pub unsafe fn gone(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    const QUERY: &CStr = c"SELECT x.partition::oid::bigint FROM strata._audit_expired x JOIN strata._audited_tables a ON a.audit_id = x.audit_id \
-        JOIN pg_catalog.pg_class c ON c.oid = x.partition WHERE a.relation = $1 AND x.is_gone";
+    // (by the snapshot, too: one that is dropped meanwhile is not held by anybody)
+    const QUERY: &CStr = c"WITH RECURSIVE tree (relid) AS ( \
+            SELECT x.partition::oid FROM strata._audit_expired x JOIN strata._audited_tables a ON a.audit_id OPERATOR(pg_catalog.=) x.audit_id \
+            WHERE a.relation OPERATOR(pg_catalog.=) $1 AND x.is_gone \
+            UNION ALL SELECT i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) t.relid \
+        ) SELECT t.relid::bigint FROM tree t";
     let mut gone = Vec::new();
     unsafe {
         spi::each_row(QUERY, &[(pg_sys::REGCLASSOID, pg_sys::Datum::from(relation))], |row| {
             gone.push(pg_sys::Oid::from(row.long(1) as u32));
         });
-        gone.into_iter().flat_map(|partition| bounds::with_descendants(partition)).collect()
     }
+    gone
 }
 
 /// `strata._audit_hold(relation regclass) RETURNS void`: keeps the partitions of a table from being detached or dropped
