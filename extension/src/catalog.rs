@@ -150,10 +150,12 @@ pub struct AuditedTable {
     pub uuid: [u8; 16],
     pub history: pg_sys::Oid,
     pub columns: Columns,
+    /// Its name when it was last seen.
+    pub name: String,
 }
 
 /// `strata._audited_tables` (`audit_id` 1, `relation` 2, `table_uuid` 3, `history` 4, `excluded` 5, `key_ids` 6,
-/// `disabled_at` 7, `erasable` 8), of those that are audited now.
+/// `disabled_at` 7, `erasable` 8, `relation_name` 9), of those that are audited now.
 pub unsafe fn audited_table(relation: pg_sys::Oid) -> Option<AuditedTable> {
     unsafe {
         scan(our_table(c"_audited_tables")?, |tuple, descriptor| {
@@ -166,6 +168,7 @@ pub unsafe fn audited_table(relation: pg_sys::Oid) -> Option<AuditedTable> {
                 uuid: *attribute(tuple, 3, descriptor).cast_mut_ptr::<[u8; 16]>(),
                 history: oid_attribute(tuple, 4, descriptor),
                 columns: Columns { excluded: ids(5), keys: ids(6), erasable: ids(8) },
+                name: String::from_datum(attribute(tuple, 9, descriptor), false).unwrap_or_default(),
             })
         })
         .next()

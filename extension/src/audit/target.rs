@@ -168,8 +168,10 @@ unsafe fn make_of(relation: pg_sys::Oid, root: pg_sys::Oid, entry: &AuditedTable
         let columns = identities::attributes_of_partition(relation, root);
         let is_excluded = |id: u32| entry.columns.excluded.iter().any(|one| u32::try_from(*one) == Ok(id));
         let kept: Vec<_> = columns.into_iter().filter(|column| !is_excluded(column.id)).collect();
-        let places = places_in(entry.history, &kept).unwrap_or_else(|| {
-            // a column that came or was renamed since the last change
+        let known =
+            (entry.name == catalog::quoted_name(root)).then(|| places_in(entry.history, &kept)).flatten();
+        let places = known.unwrap_or_else(|| {
+            // a column that came since the last change, or it or the table was renamed
             identities::call(&format!("SELECT strata._sync_history({})", entry.audit_id));
             places_in(entry.history, &kept).unwrap_or_else(|| {
                 let name = catalog::relation_name(entry.history);

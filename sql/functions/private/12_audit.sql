@@ -155,6 +155,8 @@ DECLARE
     logged record;
     kept record;
 BEGIN
+    -- (who comes second waits here, and finds most of it done)
+    UPDATE strata._audited_tables a SET relation_name = a.relation::text WHERE a.audit_id = _sync_history.audit_id AND a.relation_name <> a.relation::text;
     FOR logged IN SELECT l.* FROM strata._logged_columns(audited) l LOOP
         SELECT h.attname, h.atttypid INTO kept
         FROM strata._audit_columns c JOIN pg_attribute h ON h.attrelid = audited.history AND h.attname = c.history_column AND NOT h.attisdropped
@@ -179,7 +181,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION strata._sync_history(int) FROM PUBLIC;
-COMMENT ON FUNCTION strata._sync_history(int) IS 'Follows columns of an audited table that came, were renamed or changed their type, in its history. Values of old types stay in a column of another name.';
+COMMENT ON FUNCTION strata._sync_history(int) IS 'Follows the table''s name, and columns of it that came, were renamed or changed their type, in its history. Values of old types stay in a column of another name.';
 
 CREATE FUNCTION strata._set_aside(audited strata._audited_tables, history_column name) RETURNS void
     LANGUAGE plpgsql

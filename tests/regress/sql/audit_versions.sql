@@ -131,6 +131,12 @@ SELECT id, balance, city, rank FROM customers_as_of(:'between') WHERE id = 4;
 SELECT version, changed FROM strata.row_history('customers', '4') ORDER BY chunk_id DESC NULLS LAST LIMIT 3;
 SELECT * FROM strata.verify_audit();
 
+-- a table that is called otherwise: its function follows with the next change
+ALTER TABLE busy RENAME TO idle;
+UPDATE idle SET v = 0 WHERE id = 42;
+SELECT count(*), sum(v) FROM busy_as_of(now()) WHERE id = 42;
+SELECT relation_name FROM strata._audited_tables WHERE relation = 'idle'::regclass;
+
 -- who may
 CREATE ROLE versions_reader;
 CREATE ROLE versions_nobody;
