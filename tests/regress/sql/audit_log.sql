@@ -135,6 +135,10 @@ SELECT * FROM tampered('ALTER TABLE t DISABLE TRIGGER strata_audit', 'ALTER TABL
 SELECT * FROM tampered('ALTER TABLE t DISABLE TRIGGER strata_audit');
 SELECT * FROM tampered('ALTER TABLE t ENABLE TRIGGER ALL');
 SELECT * FROM tampered('ALTER TABLE t ENABLE TRIGGER ALL', 'SET LOCAL session_replication_role = replica', 'UPDATE t SET v = ''forged'' WHERE id = 3');
+SELECT * FROM tampered('ALTER TABLE t ENABLE TRIGGER ALL', 'SET LOCAL session_replication_role = replica', 'DELETE FROM t WHERE id = 3', 'INSERT INTO t VALUES (-2, ''forged'')');
+SELECT * FROM tampered('SET LOCAL session_replication_role = replica', 'UPDATE t SET v = ''logged'' WHERE id = 3', 'DELETE FROM t WHERE id = 4', 'INSERT INTO t VALUES (-2, ''logged'')');
+-- disabled and enabled again: nothing happened, and there is nothing to find
+SELECT * FROM tampered('ALTER TABLE t DISABLE TRIGGER strata_audit', 'ALTER TABLE t ENABLE ALWAYS TRIGGER strata_audit');
 SELECT * FROM tampered('DROP TRIGGER strata_audit ON t');
 SELECT * FROM tampered('ALTER TABLE p_1 DISABLE TRIGGER strata_audit_truncate', 'TRUNCATE p_1');
 SELECT * FROM tampered('ALTER TABLE p DETACH PARTITION p_1', 'UPDATE p_1 SET v = ''forged'' WHERE id = 2', 'ALTER TABLE p ATTACH PARTITION p_1 FOR VALUES FROM (0) TO (10)');
@@ -148,6 +152,11 @@ SELECT * FROM tampered('UPDATE strata._audit_chunks SET session_role = ''somebod
 SELECT * FROM tampered('UPDATE strata._audit_chunks SET added = set_byte(added, 3, 255 - get_byte(added, 3)) WHERE chunk_id = (SELECT chunk FROM chosen)');
 SELECT * FROM tampered('DELETE FROM strata._audit_chunks WHERE chunk_id = (SELECT chunk FROM chosen)');
 SELECT * FROM tampered('DELETE FROM strata._audit_entries WHERE log_index = (SELECT index FROM chosen)');
+-- two chunks in each other's place, by their ids, and by all but their ids
+SELECT * FROM tampered('UPDATE strata._audit_chunks SET chunk_id = -1 WHERE chunk_id = (SELECT chunk FROM chosen)', 'UPDATE strata._audit_chunks SET chunk_id = (SELECT chunk FROM chosen) WHERE chunk_id = (SELECT chunk + 1 FROM chosen)',
+    'UPDATE strata._audit_chunks SET chunk_id = (SELECT chunk + 1 FROM chosen) WHERE chunk_id = -1');
+SELECT * FROM tampered('UPDATE strata._audit_chunks c SET added = o.added, added_root = o.added_root, added_keys = o.added_keys FROM strata._audit_chunks o, chosen h
+    WHERE c.chunk_id IN (h.chunk, h.chunk + 1) AND o.chunk_id IN (h.chunk, h.chunk + 1) AND o.chunk_id <> c.chunk_id');
 SELECT * FROM tampered('ALTER TABLE strata._audit_entries DROP CONSTRAINT _audit_entries_pkey',
     'UPDATE strata._audit_entries SET log_index = CASE log_index WHEN h.index THEN h.index + 1 ELSE h.index END FROM chosen h WHERE log_index IN (h.index, h.index + 1)');
 SELECT * FROM tampered('INSERT INTO strata._audit_chunks SELECT (c).* FROM (SELECT jsonb_populate_record(c, jsonb_build_object(''chunk_id'', nextval(''strata._audit_chunk_id_seq''))) AS c
