@@ -302,6 +302,43 @@ async fn a_role_that_is_not_the_owner_lets_go() -> Result<()> {
     gone(&client, all - 3).await
 }
 
+/// Rows of an audited table leave its log before they leave the table, beside people who read and write it; and the log
+/// itself is pruned as auditors have set, by the same command.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audited_table_lets_go() -> Result<()> {
+    let (cluster, endpoint, client) = set_up().await?;
+    let all = promises::number(&client, PARTITIONS).await?;
+    client
+        .batch_execute(
+            "ALTER TABLE clicks ADD COLUMN row_id bigint GENERATED ALWAYS AS IDENTITY, ADD PRIMARY KEY (row_id, ts);
+             SELECT strata.enable_audit('clicks');
+             UPDATE clicks SET event_id = 1000 WHERE event_id = 70",
+        )
+        .await?;
+    let faults = "SELECT count(*) FROM strata.verify_audit()";
+    let mut process = start(&cluster, &endpoint, &[])?;
+    let beside = ["SELECT count(*) FROM clicks", "INSERT INTO clicks VALUES (1000, now(), 'beside')", faults];
+    let code = live_beside(&cluster, &mut process, &beside.map(str::to_owned)).await?;
+    ensure!(code == 0, "exit code {code}: {}", process.output());
+    gone(&client, all - 3).await?;
+    let expired = "SELECT sum(removed) FROM strata.audit_log WHERE operation = 'expired'";
+    ensure!(promises::number(&client, expired).await? == 60, "the rows of three partitions have expired");
+    ensure!(promises::number(&client, faults).await? == 0, "table and log are of one mind");
+    // a record is made behind the horizon, and chunks go once it is sealed
+    let seal = "SELECT strata.seal_audit()";
+    client.batch_execute("SELECT strata.set_audit_retention(NULL, '0', verify_within => '0')").await?;
+    for _ in 0..2 {
+        client.batch_execute(seal).await?;
+        client.batch_execute(seal).await?;
+        let (report, _) = maintain(&cluster, &endpoint, &[], 0)?;
+        ensure!(count(&report, "log pruned") == 1, "{report:#}");
+    }
+    let left = "SELECT count(*) FROM strata.audit_log WHERE operation IN ('baseline', 'update', 'expired')";
+    ensure!(promises::number(&client, left).await? == 0, "chunks past retention are still there");
+    ensure!(promises::number(&client, faults).await? == 0, "a pruned log is sound");
+    Ok(())
+}
+
 /// `strata run` does the same while it carries, and outlives what stands in the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_maintains_too() -> Result<()> {
