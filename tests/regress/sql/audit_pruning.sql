@@ -173,6 +173,13 @@ SELECT fault, detail FROM faults() WHERE fault = 'log_edited' OR fault = 'log_mi
 ROLLBACK;
 SELECT * FROM faults();
 
+-- what should have gone is told of
+SELECT check_name, status FROM strata.health WHERE check_name IN ('audit_retention', 'audit_size') ORDER BY 1, object;
+:tampered
+UPDATE strata._audit_chunks SET changed_at = changed_at - interval '3 days' WHERE audit_id = id_of('t');
+SELECT object, status, threshold, hint FROM strata.health WHERE check_name = 'audit_retention' AND status <> 'ok';
+ROLLBACK;
+
 -- by maintenance, whoever runs it; tables without a setting of their own by the setting for all
 CREATE TABLE third (id int PRIMARY KEY);
 SELECT strata.enable_audit('third');
