@@ -33,8 +33,15 @@ LEFT JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id
 WHERE pg_has_role('strata_auditor', 'MEMBER');
 COMMENT ON VIEW strata.audit_chunks IS 'Chunks of the audit log with all that their records are made of, and their entries (40 bytes a row: leaf, hash of the key; sorted); log_index is the place in the log, NULL until sealed. Members of strata_auditor see them.';
 
+CREATE VIEW strata.audit_pruned AS
+SELECT e.log_index, e.chunk_id, a.table_uuid
+FROM strata._audit_entries e
+JOIN strata._audited_tables a ON a.audit_id = e.audit_id
+WHERE NOT EXISTS (SELECT FROM strata._audit_chunks c WHERE c.chunk_id = e.chunk_id);
+COMMENT ON VIEW strata.audit_pruned IS 'Places of the log whose chunk is gone: its id and table, which a verifier believes as far as state records bear them out (docs/formats.md). For members of strata_auditor.';
+
 CREATE VIEW strata.audit_tiles AS
 SELECT t.level, t.tile_index, t.hashes FROM strata._audit_tiles t WHERE pg_has_role('strata_auditor', 'MEMBER');
 COMMENT ON VIEW strata.audit_tiles IS 'The tree of the audit log as tiles of up to 256 hashes of 32 bytes: level 0 has the leaves, level n the roots of whole tiles of level n - 1. Members of strata_auditor see them.';
 
-GRANT SELECT ON strata.audit_chunks, strata.audit_tiles TO PUBLIC;
+GRANT SELECT ON strata.audit_chunks, strata.audit_pruned, strata.audit_tiles TO PUBLIC;

@@ -179,5 +179,40 @@ forge shadow 0 'table public.every_type is called public.honest now' "CREATE TAB
 # a baseline that is hidden, or invented
 forge hidden 3 'log_edited:' "ALTER TABLE strata._audit_chunks DISABLE TRIGGER ALL; CREATE OR REPLACE VIEW strata.audit_chunks AS SELECT e.log_index, c.chunk_id, c.table_uuid, CASE WHEN c.operation = 'baseline' THEN 'insert' ELSE c.operation END AS operation, c.schema, c.changed_at, c.xid, c.system_identifier, c.session_role, c.role, c.application, c.client, c.context, c.detail, c.added_count, c.added_root, c.added_keys, c.removed_count, c.removed_root, c.removed_keys, c.added, c.removed FROM strata._audit_chunks c LEFT JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id"
 forge rebaselined 0 'rebaselined (chunk' "$(quietly every_type "UPDATE every_type SET i4 = 42 WHERE id = 7") SET session_replication_role = origin; SELECT strata.enable_audit('every_type')"
+
+# a log that is pruned: digests of before hold, and every chunk that is gone is accounted for
+prune() { sql -c "SET client_min_messages = warning" -c "SELECT strata.set_audit_retention('$1', '0', verify_within => '$2')" -c "CALL strata.prune_audit('$1')" >/dev/null; }
+sql -c "DELETE FROM every_type WHERE id = 11" -c "UPDATE every_type SET i4 = 1 WHERE id = 12"
+expect 0 leaves "${seal[@]}"
+cp "$work/digests/latest" "$work/before"
+prune every_type 0
+[ "$(sql -c "SELECT count(*) > 0 FROM strata.audit_pruned")" = t ] || die "nothing was pruned"
+expect 0 'younger than the digest' "$BIN/strata" verify --audit --key "$work/public" --digest "$work/before"
+expect 0 leaves "${seal[@]}"
+expect 0 ': sound' "${verify[@]}"
+! grep -q note: "$work/out" || die "a digest that has the state record is not enough"
+sql -c "UPDATE every_type SET i4 = 2 WHERE id = 12" -c "DELETE FROM every_type WHERE id = 13" -c "INSERT INTO every_type (id) VALUES (11)"
+expect 0 leaves "${seal[@]}"
+expect 0 ': sound' "${verify[@]}"
+prune every_type 0
+sql -c "UPDATE every_type SET i4 = 3 WHERE id = 12"
+prune pairs '1 day'
+prune people 0
+expect 0 leaves "${seal[@]}"
+expect 0 ': sound' "${verify[@]}" --server-check
+id="(SELECT audit_id FROM strata._audited_tables WHERE relation = 'every_type'::regclass)"
+record="(SELECT max(chunk_id) FROM strata._audit_chunks WHERE operation = 'state' AND audit_id = $id)"
+forge pruned_edited 3 'edited: public.every_type' "$edit"
+forge pruned_history 3 'edited: public.every_type_history' "UPDATE every_type_history SET t = 'never' WHERE id = 12"
+forge uncovered 3 'log_missing:' "DELETE FROM strata._audit_chunks WHERE chunk_id = (SELECT max(chunk_id) FROM strata._audit_chunks WHERE audit_id = $id AND operation = 'update')"
+stray="(SELECT min(c.chunk_id) FROM strata._audit_chunks c JOIN strata._audited_tables a USING (audit_id) WHERE a.relation = 'pairs'::regclass AND c.added_count > 0)"
+forge attributed 3 'gone chunks are not accounted for' "UPDATE strata._audit_entries SET audit_id = $id WHERE chunk_id = $stray; DELETE FROM strata._audit_chunks WHERE chunk_id = $stray"
+forge rows_gone 3 'log_missing:' "DELETE FROM strata._audit_chunks WHERE audit_id = $id AND operation = 'state_rows'"
+forge record_gone 3 'log_missing:' "DELETE FROM strata._audit_chunks WHERE chunk_id = $record"
+forge record_edited 3 'log_edited:' "UPDATE strata._audit_chunks SET detail = jsonb_set(detail::jsonb, '{rows}', '5')::text WHERE chunk_id = $record"
+forge record_forged 3 'is not what the chunks it covers make' "INSERT INTO strata._audit_chunks (chunk_id, audit_id, table_uuid, operation, schema, changed_at, xid, system_identifier, detail, added_count, removed_count)
+    SELECT nextval('strata._audit_chunk_id_seq'), c.audit_id, c.table_uuid, 'state', 0, now(), c.xid, c.system_identifier, (c.detail::jsonb || jsonb_build_object('after', h.through, 'through', l.horizon, 'rows_from', c.chunk_id + 1, 'rows', 0,
+        'chunks', k.chunks, 'root', encode(k.root, 'hex'), 'state', strata._state_checksum(strata._audit_follow(NULL, NULL))))::text, 0, 0
+    FROM strata._audit_chunks c JOIN strata._audit_horizons h ON h.audit_id = c.audit_id, strata._audit_log l, LATERAL strata._audit_covered(c.audit_id, h.through, l.horizon) k WHERE c.chunk_id = $record; SELECT strata.seal_audit()"
 expect 0 ': sound' "${verify[@]}"
 say "the verifier believes what is signed, and nothing else"

@@ -18,8 +18,10 @@ pub const TILE: u64 = 256;
 pub struct Extent {
     /// Sealed chunks.
     pub size: u64,
-    /// By the tables' UUIDs, the chunk that begins the last baseline.
-    pub baselines: HashMap<[u8; 16], u64>,
+    /// By the tables' UUIDs, the chunks that begin baselines.
+    pub baselines: HashMap<[u8; 16], Vec<u64>>,
+    /// The same, chunks of state records with their details.
+    pub records: HashMap<[u8; 16], Vec<(u64, String)>>,
 }
 
 /// An audited table.
@@ -98,26 +100,44 @@ impl Session {
         proof.into_iter().map(|hash| Hash::try_from(hash).map_err(|_| not_a_hash())).collect()
     }
 
-    /// Where the log ends, and where the last baseline of each table begins, as the database says.
+    /// Where the log ends, and where baselines begin and state records stand, as the database says.
     pub async fn audit_extent(&self) -> Result<Extent> {
         let row = self
             .client
             .query_one("SELECT coalesce(max(log_index) + 1, 0) FROM strata.audit_chunks", &[])
             .await
             .map_err(|e| self.failed(&e))?;
-        let baselines = self
+        let mut extent = Extent {
+            size: row.get::<_, i64>(0).cast_unsigned(),
+            baselines: HashMap::new(),
+            records: HashMap::new(),
+        };
+        let sql = "SELECT uuid_send(table_uuid), chunk_id, operation = 'state', coalesce(detail, '') \
+                   FROM strata.audit_chunks WHERE operation IN ('baseline', 'state') ORDER BY chunk_id";
+        for row in self.client.query(sql, &[]).await.map_err(|e| self.failed(&e))? {
+            let (table, id) = (uuid(&row, 0)?, row.get::<_, i64>(1).cast_unsigned());
+            if row.get(2) {
+                extent.records.entry(table).or_default().push((id, row.get(3)));
+            } else {
+                extent.baselines.entry(table).or_default().push(id);
+            }
+        }
+        Ok(extent)
+    }
+
+    /// Places of the log, from one to below another, whose chunk is gone: its id and table, as the database says.
+    pub async fn audit_pruned(&self, from: u64, to: u64) -> Result<HashMap<u64, (u64, [u8; 16])>> {
+        let sql = "SELECT log_index, chunk_id, uuid_send(table_uuid) FROM strata.audit_pruned \
+                   WHERE log_index >= $1 AND log_index < $2";
+        let rows = self
             .client
-            .query(
-                "SELECT uuid_send(table_uuid), max(chunk_id) FROM strata.audit_chunks WHERE operation = 'baseline' GROUP BY 1",
-                &[],
-            )
+            .query(sql, &[&from.cast_signed(), &to.cast_signed()])
             .await
             .map_err(|e| self.failed(&e))?;
-        let baseline = |row: &Row| Ok((uuid(row, 0)?, row.get::<_, i64>(1).cast_unsigned()));
-        Ok(Extent {
-            size: row.get::<_, i64>(0).cast_unsigned(),
-            baselines: baselines.iter().map(baseline).collect::<Result<_>>()?,
-        })
+        let place = |row: &Row| {
+            Ok((row.get::<_, i64>(0).cast_unsigned(), (row.get::<_, i64>(1).cast_unsigned(), uuid(row, 2)?)))
+        };
+        rows.iter().map(place).collect()
     }
 
     /// The leaves that the tree has in the tiles `from` to below `to`; fewer if some are not there.

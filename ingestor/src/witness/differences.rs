@@ -77,9 +77,9 @@ async fn expected_rows(
 ) -> Result<HashMap<Row, Expected>> {
     let is_history = source.reading.schemas.is_some();
     let query = format!(
-        "SELECT {COLUMNS} FROM strata.audit_chunks WHERE table_uuid = '{}' AND chunk_id >= {} ORDER BY chunk_id",
+        "SELECT {COLUMNS} FROM strata.audit_chunks WHERE table_uuid = '{}' AND {} ORDER BY chunk_id",
         hex(&source.reading.uuid),
-        source.known.baseline.unwrap_or_default()
+        source.known.counted
     );
     let mut expected: HashMap<Row, Expected> = HashMap::new();
     let mut rows = session.copy_rows(&query).await?;

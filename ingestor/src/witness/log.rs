@@ -2,12 +2,13 @@
 //! with its record, and from them which rows each table has. What is signed pins all of it up to the digest's size.
 
 use super::description::Description;
+use super::records::{Account, Records, Sums, SumsOf};
 use super::report::{Fault, Progress, Report};
 use super::set::LeafSet;
 use super::work::Folding;
 use crate::error::{Error, Result};
 use crate::postgres::Session;
-use crate::postgres::audit::{Extent, TILE};
+use crate::postgres::audit::TILE;
 use crate::postgres::copy_rows::RowBatch;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,9 +19,7 @@ use strata_core::digest::Checkpoint;
 use strata_core::merkle::{Hash, Tree};
 
 /// Operations through which rows go without an old version.
-const UNKEPT: [&str; 2] = ["expired", "acknowledged"];
-/// Parts of state records, which change nothing.
-const RECORDS: [&str; 2] = ["state_rows", "state"];
+const UNKEPT: [&str; 3] = ["expired", "acknowledged", "state_rows"];
 /// Tiles read at a time, and with them the chunks of their leaves.
 const TILES: u64 = 100;
 /// Places that are told of one by one.
@@ -34,7 +33,10 @@ pub const COLUMNS: &str = "log_index, chunk_id, table_uuid, operation, schema, c
 #[derive(Debug, Default)]
 pub struct TableLog {
     /// The chunk that begins its last baseline.
-    pub baseline: Option<u64>,
+    baseline: Option<u64>,
+    /// The first chunk whose changes count, behind a baseline's or on top of a state record's rows, and which ones do, as SQL.
+    pub first: Option<u64>,
+    pub counted: String,
     /// Whether the last event is that it is audited.
     pub is_audited: bool,
     /// The last description, and that of the last baseline.
@@ -69,11 +71,12 @@ struct Chunk {
     /// Its entries are those of its record.
     holds: bool,
     went: bool,
+    has_rows: bool,
     detail: Option<String>,
     by: String,
 }
 
-type Parsed = (Vec<Chunk>, HashMap<[u8; 16], (LeafSet, LeafSet)>);
+type Parsed = (Vec<Chunk>, HashMap<[u8; 16], (LeafSet, LeafSet)>, SumsOf);
 
 /// Reads the log and compares it with a digest.
 pub async fn read(
@@ -82,38 +85,40 @@ pub async fn read(
     report: &mut Report,
     progress: &Progress,
 ) -> Result<Log> {
-    let extent = Arc::new(session.audit_extent().await?);
-    let mut reading = Reading::new(digest);
+    let extent = session.audit_extent().await?;
+    let size = extent.size.max(digest.size);
+    let records = Arc::new(Records::new(extent.baselines, extent.records));
+    let mut reading = Reading::new(digest, records);
     let mut first = 0;
-    while first < extent.size.max(digest.size).div_ceil(TILE) {
+    while first < size.div_ceil(TILE) {
         reading.tiles = session.audit_tiles(first, first + TILES).await?;
         let (from, to) = (first * TILE, (first + TILES) * TILE);
+        reading.pruned = session.audit_pruned(from, to).await?;
         let query = format!(
             "SELECT {COLUMNS} FROM strata.audit_chunks WHERE log_index >= {from} AND log_index < {to} ORDER BY log_index"
         );
-        chunks(session, &query, &extent, &mut reading, report, progress).await?;
-        reading.pass_over(to.min(extent.size.max(digest.size)), report);
+        chunks(session, &query, &mut reading, report, progress).await?;
+        reading.pass_over(to.min(size), report);
         first += TILES;
     }
     reading.tiles.clear();
     let query =
         format!("SELECT {COLUMNS} FROM strata.audit_chunks WHERE log_index IS NULL ORDER BY chunk_id");
-    chunks(session, &query, &extent, &mut reading, report, progress).await?;
-    reading.judge(&extent, report);
+    chunks(session, &query, &mut reading, report, progress).await?;
+    reading.judge(report);
     Ok(reading.log)
 }
 
 async fn chunks(
     session: &Session,
     query: &str,
-    extent: &Arc<Extent>,
     reading: &mut Reading<'_>,
     report: &mut Report,
     progress: &Progress,
 ) -> Result<()> {
     let mut rows = session.copy_rows(query).await?;
     let mut folding = Folding::new();
-    let mut take = |(chunks, sets): Parsed, reading: &mut Reading<'_>| {
+    let mut take = |(chunks, sets, sums): Parsed, reading: &mut Reading<'_>| {
         for chunk in chunks {
             reading.take(&chunk, report);
         }
@@ -122,11 +127,12 @@ async fn chunks(
             table.rows.merge(rows);
             table.gone.merge(gone);
         }
+        Sums::merge(&mut reading.account.sums, sums);
         progress.show("the log", reading.log.signed + reading.log.unsigned, "chunks");
     };
     while let Some(batch) = session.next_rows(&mut rows).await? {
-        let extent = extent.clone();
-        if let Some(parsed) = folding.push(move || parse_all(&batch, &extent)).await? {
+        let records = reading.records.clone();
+        if let Some(parsed) = folding.push(move || parse_all(&batch, &records)).await? {
             take(parsed, reading);
         }
     }
@@ -145,7 +151,11 @@ struct Mismatch {
 
 struct Reading<'a> {
     digest: &'a Checkpoint,
+    records: Arc<Records>,
+    account: Account,
     tiles: HashMap<u64, Hash>,
+    /// Places whose chunk is gone, with its id and table as the database says.
+    pruned: HashMap<u64, (u64, [u8; 16])>,
     log: Log,
     /// Of the records (where a chunk is gone, of the tiles), and of the tiles alone, up to the digest's size.
     by_records: Tree,
@@ -157,10 +167,13 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(digest: &'a Checkpoint) -> Self {
+    fn new(digest: &'a Checkpoint, records: Arc<Records>) -> Self {
         Self {
             digest,
+            records,
+            account: Account::default(),
             tiles: HashMap::new(),
+            pruned: HashMap::new(),
             log: Log::default(),
             by_records: Tree::default(),
             by_tiles: Tree::default(),
@@ -188,7 +201,11 @@ impl<'a> Reading<'a> {
                 self.by_tiles.push(&leaf);
             }
             self.tile_leaves.insert(leaf);
-            if self.missing.len() < PLACES_MAX {
+            let is_pruned = self
+                .pruned
+                .get(&index)
+                .is_some_and(|(id, table)| self.account.meet(&self.records, table, *id, &leaf, true));
+            if !is_pruned && self.missing.len() < PLACES_MAX {
                 self.missing.push(Mismatch { log_index: index, chunk_id: None, leaf });
             }
         }
@@ -199,6 +216,10 @@ impl<'a> Reading<'a> {
             self.pass_over(index, report);
             self.next = index + 1;
             let tile = self.tiles.get(&index).copied();
+            if chunk.has_rows {
+                let leaf = tile.unwrap_or(chunk.leaf);
+                self.account.meet(&self.records, &chunk.table, chunk.id, &leaf, false);
+            }
             if index < self.digest.size {
                 self.by_records.push(&chunk.leaf);
                 self.by_tiles.push(&tile.unwrap_or_default());
@@ -213,6 +234,9 @@ impl<'a> Reading<'a> {
             self.log.signed += 1;
         } else {
             self.log.unsigned += 1;
+        }
+        if chunk.operation == "state" {
+            self.account.see(chunk.id, chunk.detail.clone(), is_signed);
         }
         if !chunk.holds {
             report.fault(Fault::of_log(
@@ -279,7 +303,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What the two trees say of digest and places.
-    fn judge(&mut self, extent: &Extent, report: &mut Report) {
+    fn judge(&mut self, report: &mut Report) {
         let size = self.digest.size;
         let records_hold = self.by_records.size() == size && self.by_records.root() == self.digest.root;
         let tiles_hold = self.by_tiles.size() == size && self.by_tiles.root() == self.digest.root;
@@ -314,8 +338,11 @@ impl<'a> Reading<'a> {
             let at = json!({ "log_index": place.log_index, "chunk_id": place.chunk_id });
             report.fault(Fault::of_log(what.0, at, what.1));
         }
-        for (uuid, table) in &self.log.tables {
-            if table.baseline != extent.baselines.get(uuid).copied() {
+        self.account.judge(&self.records, report);
+        for (uuid, table) in &mut self.log.tables {
+            table.first = self.records.first(uuid);
+            table.counted = self.records.condition(uuid);
+            if table.baseline != self.records.baseline(uuid) {
                 report.fault(Fault::of_log(
                     "log_edited",
                     json!({ "table": hex(uuid) }),
@@ -334,14 +361,15 @@ fn gap(index: u64, report: &mut Report) {
     ));
 }
 
-fn parse_all(batch: &RowBatch, extent: &Extent) -> Result<Parsed> {
+fn parse_all(batch: &RowBatch, records: &Records) -> Result<Parsed> {
+    let mut sums = SumsOf::new();
     let mut sets: HashMap<[u8; 16], (LeafSet, LeafSet)> = HashMap::new();
     let mut chunks = Vec::with_capacity(batch.len());
     for fields in batch.rows() {
         let (chunk, added, removed) = parse(fields).ok_or_else(not_a_chunk)?;
-        let counts = extent.baselines.get(&chunk.table).is_some_and(|first| chunk.id >= *first)
-            && !RECORDS.contains(&chunk.operation.as_str());
-        if counts && !(added.is_empty() && removed.is_empty()) {
+        let counted = records.counted(&chunk.table, chunk.id, &chunk.operation);
+        Sums::take(&mut sums, chunk.table, &counted, added, removed);
+        if counted.now && !(added.is_empty() && removed.is_empty()) {
             let (rows, gone) = sets.entry(chunk.table).or_default();
             for entry in added {
                 rows.add(&chunk::leaf(entry), &[]);
@@ -356,7 +384,7 @@ fn parse_all(batch: &RowBatch, extent: &Extent) -> Result<Parsed> {
         }
         chunks.push(chunk);
     }
-    Ok((chunks, sets))
+    Ok((chunks, sets, sums))
 }
 
 /// A chunk and its entries; `None` if the fields are not those of one.
@@ -401,6 +429,7 @@ fn parse<'row>(
         leaf: record.leaf(),
         holds,
         went: record.removed.count > 0,
+        has_rows: !is_event,
         detail: texts[5].filter(|_| is_event).map(str::to_owned),
         by: texts[0].filter(|_| is_event).map(|who| format!(", by {who}")).unwrap_or_default(),
     };

@@ -4,6 +4,7 @@
 mod description;
 mod differences;
 mod log;
+mod records;
 mod report;
 mod set;
 mod tables;

@@ -257,7 +257,7 @@ async fn history(
     progress: &Progress,
 ) -> Result<Option<u64>> {
     let (Some(history), Some(columns), Some(first)) =
-        (&audited.history, &audited.history_columns, known.baseline)
+        (&audited.history, &audited.history_columns, known.first)
     else {
         report.fault(Fault::of_table("missing", &audited.name, json!({}), "its history is gone"));
         return Ok(None);

@@ -310,7 +310,7 @@ async fn an_audited_table_lets_go() -> Result<()> {
     let all = promises::number(&client, PARTITIONS).await?;
     client
         .batch_execute(
-            "ALTER TABLE clicks ADD COLUMN row_id bigint GENERATED ALWAYS AS IDENTITY, ADD PRIMARY KEY (row_id, ts);
+            "ALTER TABLE clicks ADD PRIMARY KEY (event_id, ts);
              SELECT strata.enable_audit('clicks');
              UPDATE clicks SET event_id = 1000 WHERE event_id = 70",
         )
