@@ -228,8 +228,12 @@ unsafe fn file_bytes(relation: pg_sys::Oid) -> i64 {
 
 /// A relation and all below it, unlocked.
 pub unsafe fn with_descendants(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    unsafe { locked_with_descendants(relation, pg_sys::NoLock as pg_sys::LOCKMODE) }
+}
+
+/// The same, each locked until the transaction ends; what is dropped meanwhile is left out.
+pub unsafe fn locked_with_descendants(relation: pg_sys::Oid, lock: pg_sys::LOCKMODE) -> Vec<pg_sys::Oid> {
     unsafe {
-        let lock = pg_sys::NoLock as pg_sys::LOCKMODE;
         let list =
             pg_sys::ffi::pg_guard_ffi_boundary(|| find_all_inheritors(relation, lock, std::ptr::null_mut()));
         let oids = (0..pg_sys::list_length(list)).map(|nth| pg_sys::list_nth_oid(list, nth)).collect();

@@ -107,8 +107,6 @@ fn audit_hold(relation: pg_sys::Oid) {
     // SAFETY: locks, on the backend's main thread, inside a transaction.
     unsafe {
         pg_sys::LockRelationOid(relation, lock);
-        for part in bounds::with_descendants(relation) {
-            pg_sys::LockRelationOid(part, lock);
-        }
+        bounds::locked_with_descendants(relation, lock);
     }
 }

@@ -38,7 +38,7 @@ struct StateRecord {
 #[derive(Debug, Default)]
 pub struct Records {
     baselines: HashMap<Table, Vec<u64>>,
-    records: HashMap<Table, Vec<StateRecord>>,
+    known: HashMap<Table, Vec<StateRecord>>,
     unreadable: Vec<u64>,
 }
 
@@ -79,7 +79,7 @@ impl Records {
                     Err(_) => all.unreadable.push(id),
                 }
             }
-            all.records.insert(table, known);
+            all.known.insert(table, known);
         }
         all
     }
@@ -91,7 +91,7 @@ impl Records {
 
     /// The newest record of a table, unless a baseline behind it begins anew.
     fn base(&self, table: &Table) -> Option<&StateRecord> {
-        let newest = self.records.get(table)?.last()?;
+        let newest = self.known.get(table)?.last()?;
         (self.baseline(table) <= Some(newest.said.through)).then_some(newest)
     }
 
@@ -116,7 +116,7 @@ impl Records {
     /// What the rows of a chunk count for.
     pub fn counted(&self, table: &Table, id: u64, operation: &str) -> Counted {
         let mut counted = Counted::default();
-        let records = self.records.get(table).map_or(&[][..], Vec::as_slice);
+        let records = self.known.get(table).map_or(&[][..], Vec::as_slice);
         if operation == "state_rows" {
             counted.own = records.iter().position(|record| (record.said.rows_from..record.id).contains(&id));
             if let Some(own) = counted.own {
@@ -139,7 +139,7 @@ impl Records {
 
     /// The record that covers a chunk, if it has rows.
     pub fn covering(&self, table: &Table, id: u64) -> Option<usize> {
-        let records = self.records.get(table)?;
+        let records = self.known.get(table)?;
         records.iter().position(|record| record.said.after < id && id <= record.said.through)
     }
 }
@@ -207,7 +207,7 @@ impl Account {
             fault("log_edited", *id, None, "the state record cannot be read");
         }
         let mut unsigned = Vec::new();
-        for (table, known) in &records.records {
+        for (table, known) in &records.known {
             let mut reached = 0;
             for (number, record) in known.iter().enumerate() {
                 let said = &record.said;
