@@ -227,14 +227,15 @@ impl Batch {
     /// Drops what belongs to shards that are no longer ours; returns how many records that were.
     pub fn drop_lost(&mut self) -> usize {
         let before = self.records();
+        let chunks = self.chunks.len();
         self.chunks.retain(|chunk| !chunk.lease.is_lost());
         self.rows = self.chunks.iter().map(|c| c.rows.len()).sum();
         self.weight = self.chunks.iter().map(Chunk::weight).sum();
-        let dropped = before - self.records();
-        if dropped > 0 {
+        // Places are by chunk, and the end of a shard is one without a record.
+        if self.chunks.len() < chunks {
             self.arranged = None;
         }
-        dropped
+        before - self.records()
     }
 
     /// Arranges the rows, unless that is done.

@@ -53,6 +53,24 @@ fn layout() -> Layout {
 }
 
 #[test]
+fn a_lost_end_of_a_shard_moves_the_places_of_the_rest() {
+    let (gone, kept) = (lease("gone"), lease("kept"));
+    let mut batch = Batch::default();
+    batch.push(Chunk { ended: true, ..chunk(&gone, 0, &[]) });
+    batch.push(chunk(&kept, 1, &[5]));
+    batch.push(chunk(&kept, 2, &[6]));
+    batch.arranged = Some(Arranged {
+        places: vec![(1, 0), (2, 0)],
+        unplaced: Vec::new(),
+        roots: Vec::new(),
+        before: std::collections::HashMap::new(),
+    });
+    gone.lose();
+    assert_eq!(batch.drop_lost(), 0, "no record is lost");
+    assert!(batch.arranged().is_none(), "places would name the rows of other chunks");
+}
+
+#[test]
 fn rows_go_to_leaves_and_the_rest_to_dead_letters() {
     let batch =
         batch(vec![chunk(&lease("a"), 0, &[1, 2, 9, 10]), chunk(&lease("b"), 100, &[19, 20, 39, 51])]);

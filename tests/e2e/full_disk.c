@@ -30,11 +30,12 @@ static int is_full(int fd, size_t length, off64_t offset)
     return strncmp(path, disk, strlen(disk)) == 0;
 }
 
-#define NEXT(type, name) type next = (type) dlsym(RTLD_NEXT, name)
+typedef ssize_t (*write_piece)(int, const void *, size_t, off64_t);
+typedef ssize_t (*write_pieces)(int, const struct iovec *, int, off64_t);
 
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t offset)
 {
-    NEXT(ssize_t (*)(int, const void *, size_t, off64_t), "pwrite64");
+    write_piece next = (write_piece) dlsym(RTLD_NEXT, "pwrite64");
     if (is_full(fd, length, offset)) {
         errno = ENOSPC;
         return -1;
@@ -49,7 +50,7 @@ ssize_t pwrite(int fd, const void *data, size_t length, off_t offset)
 
 ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
 {
-    NEXT(ssize_t (*)(int, const struct iovec *, int, off64_t), "pwritev64");
+    write_pieces next = (write_pieces) dlsym(RTLD_NEXT, "pwritev64");
     size_t length = 0;
     for (int i = 0; i < count; i++)
         length += pieces[i].iov_len;

@@ -71,6 +71,22 @@ pub fn plan(listed: &[Shard], known: &HashMap<String, KnownShard>, origin: &Orig
     (ready, waiting)
 }
 
+/// The shards the database knows that may be read on, and how many must wait: those of which nothing is stored, where a
+/// crash took back the end of a parent.
+pub fn begun(listed: &[Shard], known: &HashMap<String, KnownShard>) -> (Vec<Wanted>, usize) {
+    let open = |id: &String| known.get(id).is_some_and(|k| !k.ended);
+    let (mut ready, mut waiting) = (Vec::new(), 0);
+    for shard in listed.iter().filter(|s| open(&s.id)) {
+        let untouched = known.get(&shard.id).is_some_and(|k| k.sequence_number.is_none());
+        if untouched && shard.parents.iter().any(open) {
+            waiting += 1;
+        } else {
+            ready.push(Wanted { shard: shard.id.clone(), position: TRIM_HORIZON.to_owned() });
+        }
+    }
+    (ready, waiting)
+}
+
 #[cfg(test)]
 #[path = "family_tests.rs"]
 mod tests;

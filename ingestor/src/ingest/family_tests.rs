@@ -82,3 +82,21 @@ fn a_time_begins_with_the_shards_open_then() {
     // Begun before, the time long gone: only what came of what is known.
     assert_eq!(ready(&family(), &ended, &at(&[])), (pairs(&[("3", TRIM_HORIZON)]), 0));
 }
+
+#[test]
+fn a_child_waits_again_when_the_end_of_its_parent_is_taken_back() {
+    let begun = |known: &HashMap<String, KnownShard>| {
+        let (ready, waiting) = begun(&family(), known);
+        (ready.into_iter().map(|w| w.shard).collect::<Vec<_>>(), waiting)
+    };
+    let all = |shards: &[&str]| shards.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+    assert_eq!(begun(&known(&[("0", true), ("1", false), ("2", false)])), (all(&["1", "2"]), 0));
+    let mut taken_back = known(&[("0", false), ("1", false), ("4", false)]);
+    assert_eq!(begun(&taken_back), (all(&["0", "4"]), 1));
+    // Of what is stored of it nothing can be undone.
+    taken_back.insert(
+        "1".to_owned(),
+        KnownShard { sequence_number: Some("7".to_owned()), ..taken_back["1"].clone() },
+    );
+    assert_eq!(begun(&taken_back), (all(&["0", "1", "4"]), 0));
+}

@@ -172,6 +172,11 @@ impl Carrier {
         let mut happened = false;
         for advance in batch.advances(&[]) {
             let lease = &advance.lease;
+            // The database has lost commits, and a lease on the shard was taken anew: claiming it for this one would
+            // take it from that.
+            if lease.is_lost() {
+                continue;
+            }
             let before = lease.committed();
             let session = context.control.session().await?;
             let claim = session
@@ -182,6 +187,9 @@ impl Carrier {
                     &before.initial_position,
                 )
                 .await?;
+            if claim.claimed {
+                context.leases.claimed(lease, claim.epoch);
+            }
             let now = claim.checkpoint;
             if !claim.claimed {
                 lease.lose();

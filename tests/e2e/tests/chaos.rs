@@ -75,6 +75,10 @@ impl Round {
                 self.workers[at].resume()?;
             }
             Strike::Term => {
+                // One that has not begun to listen to signals is ended by the system.
+                let worker = &self.workers[at];
+                until("a worker to be up", async || Ok((!worker.process.output().is_empty()).then_some(())))
+                    .await?;
                 let next = self.start_worker()?;
                 let old = std::mem::replace(&mut self.workers[at], next);
                 ensure!(old.stop().await? == Some(0), "SIGTERM must end a worker with 0");

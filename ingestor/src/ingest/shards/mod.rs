@@ -4,15 +4,17 @@
 mod gaps;
 mod listing;
 
-use super::family::{AT, Origin, TRIM_HORIZON, Wanted, plan, time_of};
+use super::family::{AT, Origin, Wanted, begun, plan, time_of};
 use super::reader::{Reader, Why};
 use super::setup::FeedSetup;
 use super::table::Lane;
 use super::{Context, Table};
 use crate::decode::{Bounds, Decoder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lease::{Checkpoint, Hold, Lease};
+use crate::postgres::Session;
 use crate::postgres::leases::{KnownShard, Share};
+use crate::stop::Backoff;
 use crate::stream::{Position, Shard, Stream, compare_sequence};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// How soon a worker looks again that lost a shard, or holds fewer than its share.
 const SOON: Duration = Duration::from_millis(500);
+
+/// What every look ends with.
+const SHARING: &str = "sharing shards";
 
 /// Reads one feed until stopped or caught up.
 pub async fn run(
@@ -55,6 +60,7 @@ pub async fn run(
         ending: HashMap::new(),
         caught_up: HashMap::new(),
         soon: false,
+        backoff: Backoff::default(),
     };
     let interval = Duration::from_millis(context.config.lease.balance_interval_ms)
         .min(context.config.lease_duration() / 3);
@@ -105,6 +111,8 @@ struct Reading {
     caught_up: HashMap<String, Arc<Lease>>,
     /// There is reason to look again soon.
     soon: bool,
+    /// Of failures to share shards out.
+    backoff: Backoff,
 }
 
 impl Reading {
@@ -135,10 +143,12 @@ impl Reading {
         let known = self
             .table
             .insist(&context, "reading checkpoints", || async {
-                context.control.session().await?.known_shards(&relation, &arn).await
+                let session = context.control.session().await?;
+                let known = session.known_shards(&relation, &arn).await?;
+                Ok((session, known))
             })
             .await?;
-        let Some(known) = known else { return Ok(None) };
+        let Some((session, known)) = known else { return Ok(None) };
         let known: HashMap<String, KnownShard> = known.into_iter().map(|k| (k.shard.clone(), k)).collect();
         lose_forgotten(&believed, &known);
         let Some(mut listed) = self.list(&known).await? else { return Ok(None) };
@@ -156,15 +166,30 @@ impl Reading {
                 None => return Ok(None),
             },
         };
-        let (mut wanted, waiting) = plan(&listed, &known, &origin);
-        let begun = listed.iter().filter(|s| known.get(&s.id).is_some_and(|k| !k.ended));
-        wanted.extend(begun.map(|s| Wanted { shard: s.id.clone(), position: TRIM_HORIZON.to_owned() }));
-        let Some(share) = self.share(&wanted, known.is_empty()).await? else { return Ok(None) };
-        // Somebody else began with this stream just now, perhaps at another time: look again.
+        let (mut wanted, mut waiting) = plan(&listed, &known, &origin);
+        let (open, held_up) = begun(&listed, &known);
+        wanted.extend(open);
+        waiting += held_up;
+        // Over the session that said what is known: a server that has crashed since, or another one, may know less.
+        let share = match self.share(&session, &wanted, known.is_empty()).await {
+            Err(error) if error.kind == Kind::Retry => {
+                let (table, mut backoff) = (Arc::clone(&self.table), std::mem::take(&mut self.backoff));
+                let goes_on = table.wait(&context, &mut backoff, SHARING, &error).await;
+                self.backoff = backoff;
+                if !goes_on {
+                    return Ok(None);
+                }
+                None
+            }
+            share => share.map_err(|error| error.while_doing(SHARING))?,
+        };
+        // That, or somebody else began with this stream just now, perhaps at another time: look again.
         let Some(share) = share else {
             self.soon = true;
             return Ok(Some(1));
         };
+        self.backoff.reset();
+        context.metrics.unblocked(&relation, Some(SHARING));
         self.origin = Some(origin);
         let unclaimed = share.unclaimed;
         self.take(share).await?;
@@ -184,8 +209,8 @@ impl Reading {
         held.map(|lease| (Arc::clone(lease), lease.committed())).collect()
     }
 
-    /// `None`: stopped. `Some(None)`: somebody else has begun with the stream meanwhile.
-    async fn share(&self, wanted: &[Wanted], first_look: bool) -> Result<Option<Option<Share>>> {
+    /// `None`: somebody else has begun with the stream meanwhile.
+    async fn share(&self, session: &Session, wanted: &[Wanted], first_look: bool) -> Result<Option<Share>> {
         let context = &self.context;
         let (relation, arn) = (self.table.plan.relation.as_str(), self.stream.label.as_str());
         let shards: Vec<&str> = wanted.iter().map(|w| w.shard.as_str()).collect();
@@ -197,13 +222,9 @@ impl Reading {
             .chain(self.caught_up.keys())
             .map(String::as_str)
             .collect();
-        let attempt = || async {
-            let session = context.control.session().await?;
-            let lease_ms = context.config.lease.duration_ms;
-            let wanted = (shards.as_slice(), positions.as_slice());
-            session.share_shards((relation, arn), &context.worker, lease_ms, wanted, &held, first_look).await
-        };
-        self.table.insist(context, "sharing shards", attempt).await
+        let lease_ms = context.config.lease.duration_ms;
+        let wanted = (shards.as_slice(), positions.as_slice());
+        session.share_shards((relation, arn), &context.worker, lease_ms, wanted, &held, first_look).await
     }
 
     /// Begins with what was claimed, and calls in what is too much.
