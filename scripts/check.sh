@@ -42,6 +42,7 @@ step pgspot pgspot
 step "container, manifests, unit" deploy
 step format cargo fmt --all --check
 step lints cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+step "lints of the feature otel" cargo clippy --release --locked --bins --features strata/otel --quiet -- -D warnings
 
 title summary
 if [ ${#failed[@]} -gt 0 ]; then

@@ -33,6 +33,7 @@ step "pg_upgrade" tests/upgrade/run.sh
 step "logical replication, standby" tests/logical/run.sh
 step "rollups under random operations" tests/random/run.sh --seed 1
 step "alerts and dashboard on a Prometheus" tests/watching/run.sh
+step "traces to a collector" tests/traces/run.sh
 step "no alarm on clean data" tests/audit/soak.sh
 step "the witness of the audit log" tests/audit/witness.sh
 step "a verifier that believes no server" tests/audit/verifier.sh

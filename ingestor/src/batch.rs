@@ -95,6 +95,8 @@ pub struct Chunk {
     pub keys: Vec<InnerKey>,
     /// The shard ends with this chunk.
     pub ended: bool,
+    /// Its page, from the call for it to the commit.
+    pub trace: tracing::Span,
 }
 
 impl Chunk {

@@ -32,7 +32,16 @@ fn chunk(lease: &Arc<Lease>, first: u64, times: &[i64]) -> Chunk {
         records.push(Record { sequence_number: number.to_string(), ..Record::default() });
     }
     let (bytes, rejects, keys) = (bytes.into(), Vec::new(), Vec::new());
-    Chunk { lease: Arc::clone(lease), records, bytes, rows, rejects, keys, ended: false }
+    Chunk {
+        lease: Arc::clone(lease),
+        records,
+        bytes,
+        rows,
+        rejects,
+        keys,
+        ended: false,
+        trace: tracing::Span::none(),
+    }
 }
 
 fn batch(chunks: Vec<Chunk>) -> Batch {

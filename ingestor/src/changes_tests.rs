@@ -25,6 +25,7 @@ fn chunk(subject: &mut Decoder, records: Vec<Record>) -> Chunk {
         rejects: decoded.rejects,
         keys: decoded.keys,
         ended: false,
+        trace: tracing::Span::none(),
     }
 }
 

@@ -21,6 +21,8 @@ mod lease;
 mod logs;
 mod maintain;
 mod metrics;
+#[cfg(feature = "otel")]
+mod otel;
 mod payload;
 mod postgres;
 mod process;
@@ -32,6 +34,7 @@ mod source;
 mod status;
 mod stop;
 mod stream;
+mod traces;
 mod trial;
 mod witness;
 
@@ -47,7 +50,7 @@ use tokio::sync::watch;
 fn main() -> ExitCode {
     // A wrong command line ends here with 2, as an orchestrator expects.
     let cli = Cli::parse();
-    match prepare(&cli).and_then(|config| run(cli, config)) {
+    match prepare(&cli).and_then(|(config, _traces)| run(cli, config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("strata: {error}");
@@ -56,10 +59,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn prepare(cli: &Cli) -> Result<Config> {
+fn prepare(cli: &Cli) -> Result<(Config, logs::Traces)> {
     let config = config::load(cli.settings.config.as_deref(), std::env::vars(), &cli.settings.overrides())?;
-    logs::start(&config.log)?;
-    Ok(config)
+    let traces = logs::start(&config.log)?;
+    Ok((config, traces))
 }
 
 fn run(cli: Cli, config: Config) -> Result<()> {

@@ -147,6 +147,7 @@ fn decode(config: &Config, table: &TableSetup, letters: &[Letter]) -> Result<Bat
                 rejects: decoded.rejects,
                 keys: decoded.keys,
                 ended: false,
+                trace: tracing::Span::none(),
             };
             chunk.rows.retain(|row| is_wanted(row.record, row.event));
             chunk.rejects.retain(|reject| is_wanted(reject.record, reject.event));

@@ -6,10 +6,13 @@ use super::{Context, Table};
 use crate::batch::{Batch, Chunk};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::traces::{TARGET, count};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, trace_span};
 
 /// A batch on its way to the writer. The permit says that the writer is busy, until it is dropped.
 pub struct Job {
@@ -19,6 +22,8 @@ pub struct Job {
     pub layout: Layout,
     /// Held while it is written.
     pub permit: OwnedSemaphorePermit,
+    /// Its way from the first page to the commit.
+    pub trace: Span,
 }
 
 /// Runs until all readers have ended.
@@ -38,8 +43,10 @@ pub async fn run(
         check_share(&context, &table, &batch)?;
         let range = batch.range();
         let relation = table.plan.relation.as_str();
+        let trace = trace(relation, &batch);
         let prepare = || async { partitions.session().await?.prepare_batch(relation, range).await };
-        let layout = table.insist(&context, "preparing the batch", prepare).await?;
+        let span = trace_span!(target: TARGET, parent: &trace, "prepare");
+        let layout = table.insist(&context, "preparing the batch", prepare).instrument(span).await?;
         // Stopped while the database is away: what was read is read again at the next start.
         let Some(layout) = layout else { return Ok(()) };
         batch.arrange(&layout, &table.plan);
@@ -50,11 +57,21 @@ pub async fn run(
                 Err(_) => return Ok(()),
             },
         };
-        if jobs.send(Job { batch, layout, permit }).await.is_err() {
+        if jobs.send(Job { batch, layout, permit, trace }).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// The span of a batch, which comes of the pages it holds.
+fn trace(relation: &str, batch: &Batch) -> Span {
+    let (rows, pages) = (count(batch.rows()), count(batch.chunks.len()));
+    let span = trace_span!(target: TARGET, parent: None, "batch", relation, rows, pages, batch_id = Empty);
+    for chunk in &batch.chunks {
+        span.follows_from(&chunk.trace);
+    }
+    span
 }
 
 /// A batch of which nearly every event is no row stops the table, before its records are taken for done.

@@ -12,9 +12,12 @@ use crate::metrics::ShardName;
 use crate::source::PageBounds;
 use crate::stop::{Backoff, Stop};
 use crate::stream::{Page, Position, Stream, compare_sequence};
+use crate::traces::{self, TARGET};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, trace_span};
 
 /// Why a reader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,10 +139,15 @@ impl Reader {
                 None => u64::from(FIRST_LIMIT.min(settings.page_records)),
             };
             let limit = u32::try_from(limit).unwrap_or(FIRST_LIMIT);
+            let (stream, shard) = (self.stream.name.as_str(), self.lease.shard.as_str());
+            let trace = trace_span!(target: TARGET, parent: None, "page", stream, shard);
+            let span = trace_span!(
+                target: TARGET, parent: &trace, "fetch", records = Empty, bytes = Empty, behind_ms = Empty
+            );
             let fetched = tokio::select! {
                 () = stop.stopped() => return Ok(Why::Stopped),
                 _ = lease.called_in() => continue,
-                fetched = self.fetch(&mut place, limit) => fetched,
+                fetched = self.fetch(&mut place, limit).instrument(span.clone()) => fetched,
             };
             if permit.is_none() {
                 permit = tokio::select! {
@@ -169,7 +177,10 @@ impl Reader {
             let count = page.records.len() as u64;
             let bytes: u64 = page.records.iter().map(|r| r.data.len() as u64).sum();
             let ended = page.next.is_none() || self.is_replayed(&page);
-            let taken = self.hand_on(page, ended).await;
+            span.record("records", traces::count(page.records.len()));
+            span.record("bytes", i64::try_from(bytes).unwrap_or(i64::MAX)).record("behind_ms", behind_ms);
+            drop(span);
+            let taken = self.hand_on(page, ended, trace).await;
             drop(permit);
             context.metrics.shard_read(&self.name(), behind_ms);
             if !taken {
@@ -255,7 +266,7 @@ impl Reader {
     }
 
     /// Decodes a page and sends it; `false` when nobody takes it.
-    async fn hand_on(&mut self, mut page: Page, ended: bool) -> bool {
+    async fn hand_on(&mut self, mut page: Page, ended: bool, trace: Span) -> bool {
         // An endpoint that delivers a record twice must not make it two rows.
         if let Position::After(last) = &self.position {
             page.records.retain(|record| compare_sequence(&record.sequence_number, last).is_gt());
@@ -278,7 +289,14 @@ impl Reader {
         // What decompresses to much goes on in several chunks; no record is split.
         let mut records = page.records;
         loop {
-            let decoded = self.decoder.decode(&records);
+            let relation = self.lease.relation.as_str();
+            let span = trace_span!(
+                target: TARGET, parent: &trace, "decode", relation, rows = Empty, dead_letters = Empty
+            );
+            let decoded = span.in_scope(|| self.decoder.decode(&records));
+            span.record("rows", traces::count(decoded.rows.len()));
+            span.record("dead_letters", traces::count(decoded.rejects.len()));
+            drop(span);
             let rest = records.split_off(decoded.records);
             self.context.metrics.skipped(&self.name(), decoded.skipped);
             let chunk = Chunk {
@@ -289,6 +307,7 @@ impl Reader {
                 rejects: decoded.rejects,
                 keys: decoded.keys,
                 ended: ended && rest.is_empty(),
+                trace: trace.clone(),
             };
             if self.lane.chunks.send(chunk).await.is_err() {
                 return false;

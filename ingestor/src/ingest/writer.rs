@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing::{Instrument, Span};
 
 /// Writes batches until none comes any more.
 pub async fn run(context: Arc<Context>, table: Arc<Table>, mut jobs: mpsc::Receiver<Job>) -> Result<()> {
     let mut carrier = Carrier { context, table, writer: None };
-    while let Some(Job { mut batch, mut layout, permit }) = jobs.recv().await {
-        carrier.carry(&mut batch, &mut layout).await?;
+    while let Some(Job { mut batch, mut layout, permit, trace }) = jobs.recv().await {
+        carrier.carry(&mut batch, &mut layout).instrument(trace).await?;
         // Freeing a batch takes as long as a row or a thousand: the next one need not wait for it.
         tokio::task::spawn_blocking(move || {
             drop(batch);
@@ -127,6 +128,7 @@ impl Carrier {
         let started = Instant::now();
         match writer.write(batch, layout).await? {
             Outcome::Committed(written) => {
+                Span::current().record("batch_id", written.batch_id);
                 tracing::debug!(
                     relation = self.table.plan.relation,
                     batch = written.batch_id,

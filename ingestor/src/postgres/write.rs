@@ -11,10 +11,12 @@ use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::payload;
+use crate::traces::{TARGET, count};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio_postgres::Statement;
+use tracing::{Instrument, trace_span};
 
 /// Changes of a target have no row in a ledger.
 const NO_BATCH: i64 = 0;
@@ -124,7 +126,8 @@ impl Writer {
         };
         let repeated = batch.rows() - arranged.unplaced.len() - fresh.len();
         let all_fresh = fresh.len() == arranged.places.len();
-        let (places, refused) = match self.copy_or_fall_back(batch, arranged, fresh).await? {
+        let span = trace_span!(target: TARGET, "copy", relation = self.relation, rows = count(fresh.len()));
+        let (places, refused) = match self.copy_or_fall_back(batch, arranged, fresh).instrument(span).await? {
             Copied::Rows(places, refused) => (places, refused),
             Copied::TooManyRefused(error) => return Ok(Outcome::Stale(error)),
         };
@@ -142,7 +145,7 @@ impl Writer {
             return Ok(Outcome::Fenced(fenced));
         }
         let began = Instant::now();
-        self.session.run("COMMIT").await?;
+        self.session.run("COMMIT").instrument(trace_span!(target: TARGET, "commit")).await?;
         let commit = began.elapsed();
         let dead_letters = dead.into_iter().map(|d| d.reject.sqlstate).collect();
         let rows = places.len();

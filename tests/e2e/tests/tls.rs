@@ -47,6 +47,11 @@ impl Authority {
 
     /// A certificate for these names, and its key.
     fn issue(&self, name: &str, names: &str) -> Result<()> {
+        self.issue_by("-sha256", name, names)
+    }
+
+    /// The same, signed by a digest.
+    fn issue_by(&self, digest: &str, name: &str, names: &str) -> Result<()> {
         let (key, request, certificate) =
             (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"));
         self.openssl(&[
@@ -65,6 +70,7 @@ impl Authority {
         self.openssl(&[
             "x509",
             "-req",
+            digest,
             "-in",
             &request,
             "-CA",
@@ -195,7 +201,25 @@ async fn each_mode_trusts_what_it_says() -> Result<()> {
     let file = set("password_file", &ours.path("password"));
     ensure!(connects(&format!("{user}@{after}"), std::slice::from_ref(&file))?.is_none());
 
+    // The login is bound to the certificate, whatever digest that is signed by.
+    let bound = format!("{}?sslmode=require&channel_binding=require", cluster.dsn);
+    ensure!(connects(&bound, &[])?.is_none(), "a login bound to its channel");
+    ensure!(connects(&bound.replace("sslmode=require", "sslmode=disable"), &[])?.is_some());
+    ours.issue_by("-sha512", "long", "DNS:long.example")?;
+    serve(&client, &ours, "long", "").await?;
+    until("the longer digest", async || {
+        Ok(connects(&cluster.dsn, &mode("verify-full", ca.clone()))?
+            .filter(|said| said.contains("not valid for")))
+    })
+    .await?;
+    ensure!(connects(&bound, &[])?.is_none(), "a login bound to a channel of SHA-512");
+
     // A certificate for somebody else, by the same authority.
+    serve(&client, &ours, "server", "").await?;
+    until("the first certificate", async || {
+        Ok(connects(&cluster.dsn, &mode("verify-full", ca.clone()))?.is_none().then_some(()))
+    })
+    .await?;
     serve(&client, &ours, "elsewhere", "").await?;
     until("the other certificate", async || {
         Ok(connects(&cluster.dsn, &mode("verify-full", ca.clone()))?
