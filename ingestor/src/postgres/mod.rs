@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod audit;
+mod binding;
 pub mod catalog;
 mod copy;
 pub mod copy_rows;

@@ -1,5 +1,6 @@
 //! TLS to the server, by rustls. What each mode of libpq trusts. Never: connection strings, sessions.
 
+use super::binding::server_end_point;
 use super::dsn::{SslMode, TlsParameters};
 use crate::error::{Error, Result};
 use rustls::client::WebPkiServerVerifier;
@@ -128,7 +129,11 @@ pub struct Stream<S>(tokio_rustls::client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
     fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
+        // Nobody in between who holds another certificate can pass the server's login on.
+        let certificate = self.0.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        certificate
+            .and_then(|certificate| server_end_point(certificate))
+            .map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
