@@ -12,6 +12,8 @@ for round in $(seq "${ROUNDS:-10}"); do
 done
 title "every event once and in order, 200 rounds"
 STRATA_CHAOS_ROUNDS=${CHAOS_ROUNDS:-200} cargo test --release --locked --test chaos -- --nocapture || failed=1
+title "a slow database, ten minutes"
+STRATA_SLOW_SECONDS=600 cargo test --release --locked --test slow -- --nocapture || failed=1
 for seed in $(seq 50); do
     title "rollups under random operations, seed $seed"
     tests/random/run.sh --seed "$seed" --operations 2000 || failed=1

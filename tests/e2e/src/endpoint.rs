@@ -132,6 +132,15 @@ impl Endpoint {
         Ok(state["calls"][operation].as_u64().unwrap_or_default())
     }
 
+    /// How often each operation was called that was.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn all_calls(&self) -> Result<BTreeMap<String, u64>> {
+        let state: serde_json::Value = serde_json::from_str(&self.control("GET /control/state", "").await?)?;
+        Ok(serde_json::from_value(state["calls"].clone())?)
+    }
+
     /// Faults that have not struck yet.
     ///
     /// # Errors
