@@ -10,6 +10,7 @@ use crate::postgres::Database;
 use crate::print;
 use crate::source::{PageBounds, Sources};
 use crate::stream::{Listing, Position};
+use crate::witness::Witness;
 use std::fmt::Write;
 use strata_core::time::format_timestamptz;
 
@@ -63,6 +64,9 @@ pub async fn check(config: &Config) -> Result<()> {
                 missing.join(", ")
             ));
         }
+    }
+    if let Some(witness) = Box::pin(Witness::configured(config)).await? {
+        print(&witness.check(&session).await?)?;
     }
     if lacking.is_empty() { Ok(()) } else { Err(Error::new(Kind::Check, lacking.join("\n"))) }
 }

@@ -84,10 +84,13 @@ pub struct Keygen {
 pub struct Seal {
     /// File with the secret that `strata keygen` wrote
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// Directory that digests are published into, and the last one is read from
-    #[arg(long, value_name = "DIRECTORY")]
-    pub digests: PathBuf,
+    pub key: Option<PathBuf>,
+    /// Directory, or `s3://bucket/prefix`, that digests are published into, and the last one is read from; may be repeated
+    #[arg(long, value_name = "PLACE")]
+    pub digests: Vec<String>,
+    /// The database was lawfully restored to an earlier time, and why: begin another origin, which refers to the last digest
+    #[arg(long, value_name = "REASON", conflicts_with = "every")]
+    pub declare_restore: Option<String>,
     /// Go on, so often, also when nothing has changed
     #[arg(long, value_name = "SECONDS")]
     pub every: Option<u64>,
@@ -103,9 +106,9 @@ pub struct Verify {
     /// The public key that `strata keygen` printed, or a file with it
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// A digest that `strata seal` published
+    /// A digest that `strata seal` published, or a directory or `s3://bucket/prefix`: the last one there
     #[arg(long, value_name = "FILE")]
-    pub digest: Option<PathBuf>,
+    pub digest: Option<String>,
     /// Compare the log with the digest, and no table with the log: takes no right to read tables
     #[arg(long)]
     pub log_only: bool,

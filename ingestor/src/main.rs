@@ -30,6 +30,7 @@ mod produce;
 mod reload;
 mod replay;
 mod retry;
+mod s3;
 mod source;
 mod status;
 mod stop;
@@ -78,10 +79,11 @@ async fn execute(cli: Cli, config: Config) -> Result<()> {
     let origin = reload::Origin { file: cli.settings.config.clone(), overrides: cli.settings.overrides() };
     let relation = cli.settings.relation;
     match cli.command {
-        Command::Ingest(options) => carry(config, origin, &options, false).await,
-        Command::Run(options) => carry(config, origin, &options, true).await,
+        Command::Ingest(options) => Box::pin(carry(config, origin, &options, false)).await,
+        Command::Run(options) => Box::pin(carry(config, origin, &options, true)).await,
         Command::Replay(options) => {
-            with_signals(async |stopper, stop| replay::run(config, &options, stopper, stop).await).await
+            Box::pin(with_signals(async |stopper, stop| replay::run(config, &options, stopper, stop).await))
+                .await
         }
         Command::Maintain(options) => maintain::run(&config, &options).await,
         Command::Check => check::check(&config).await,

@@ -57,6 +57,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
     compare("retry", format!("{:?}", old.retry), format!("{:?}", new.retry));
     compare("refresh", format!("{:?}", old.refresh), format!("{:?}", new.refresh));
     compare("maintain", format!("{:?}", old.maintain), format!("{:?}", new.maintain));
+    compare("audit", format!("{:?}", old.audit), format!("{:?}", new.audit));
     compare("http", format!("{:?}", old.http), format!("{:?}", new.http));
     compare("shutdown", format!("{:?}", old.shutdown), format!("{:?}", new.shutdown));
     compare("log.format", old.log.format.clone(), new.log.format.clone());

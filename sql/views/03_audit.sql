@@ -16,7 +16,7 @@ CREATE VIEW strata.audit_log AS
 SELECT c.chunk_id, e.log_index, a.relation, a.relation_name, c.operation, c.added_count AS added, c.removed_count AS removed, c.changed_at, c.xid, c.system_identifier,
        c.session_role, c.role, c.application, c.client, c.context::jsonb AS context, c.detail
 FROM strata._audit_chunks c
-JOIN strata._audited_tables a ON a.audit_id = c.audit_id
+LEFT JOIN strata._audited_tables a ON a.audit_id = c.audit_id
 LEFT JOIN strata._audit_entries e ON e.chunk_id = c.chunk_id
 WHERE pg_has_role('strata_auditor', 'MEMBER')
    OR EXISTS (SELECT FROM pg_class r WHERE r.oid = a.relation AND has_table_privilege(r.oid, 'SELECT'));

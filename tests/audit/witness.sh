@@ -40,6 +40,25 @@ expect 0 '5 leaves' "${seal[@]}"
 expect 0 sound "${verify[@]}" "$work/first"
 expect 0 sound "${verify[@]}" "$work/digests/latest"
 
+# a verifier that knows nothing but docs/formats.md
+venv=$TARGET/venv-audit
+if [ ! -d "$venv" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check 'cryptography>=42'
+fi
+uuid=$(sql -c "SELECT table_uuid FROM strata.audited_tables WHERE relation = 'accounts'::regclass")
+lines() {
+    sql -c "SELECT json_build_object('chunk', json_build_object('log_index', log_index, 'chunk_id', chunk_id, 'table', table_uuid, 'operation', operation, 'schema', schema,
+        'changed_at', (extract(epoch FROM changed_at) * 1000000)::bigint - 946684800000000, 'xid', xid::text, 'system_identifier', system_identifier, 'session_role', session_role, 'role', role,
+        'application', application, 'client', client, 'context', context, 'detail', detail, 'added', encode(added, 'hex'), 'removed', encode(removed, 'hex'))) FROM strata.audit_chunks" \
+        -c "SELECT json_build_object('row', to_json(a)) FROM accounts a"
+}
+third_party() { lines | eval "${2:-cat}" | "$venv/bin/python" tests/audit/third_party.py "$work/public" "$1" "$uuid"; }
+expect 0 '5 leaves' third_party "$work/digests/latest"
+expect 0 '3 leaves' third_party "$work/first"
+expect 1 'the table is not what the log says' third_party "$work/first" "sed /^{.row/s/a7/a8/"
+expect 1 'the log is not the one that was signed' third_party "$work/first" "sed s/postgres/somebody/"
+
 # digests and keys of others
 sed 's/^3$/4/' "$work/first" >"$work/changed"
 expect 3 'signature of witness.test is wrong' "${verify[@]}" "$work/changed"
@@ -65,6 +84,37 @@ expect 3 'truncated' "${seal[@]}"
 expect 3 'truncated' "${verify[@]}" "$work/digests/latest"
 sql -d spare -c "UPDATE strata._audit_log SET origin = 'pg_strata/another'" >/dev/null
 expect 3 'another directory' "${seal[@]}"
+# a backup is restored: refused until it is declared, and then both chains can be verified
+export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
+backup=$(scripts/pg.sh standby "$cluster")
+trap 'scripts/pg.sh destroy "$cluster"; scripts/pg.sh destroy "$backup"; rm -rf "$work"' EXIT
+scripts/pg.sh promote "$backup"
+cp "$work/digests/latest" "$work/before"
+sql -c "INSERT INTO accounts VALUES (500, 'lost')"
+expect 0 '6 leaves' "${seal[@]}"
+cp "$work/digests/latest" "$work/lost"
+eval "$(scripts/pg.sh env "$backup")"
+export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
+expect 3 'run strata seal --declare-restore' "${seal[@]}"
+expect 3 'truncated' "${verify[@]}" "$work/lost"
+expect 1 'a restore is declared with a reason' "${seal[@]}" --declare-restore ' '
+expect 0 'leaves, restored' "${seal[@]}" --declare-restore 'disk lost, backup of Friday, decided by Ada'
+expect 0 'disk lost, backup of Friday' "${verify[@]}" "$work/digests"
+grep -q 'strata/restored-from pg_strata/.* 6 ' "$work/digests/latest" || die "the digest does not name the one before the restore"
+cmp "$work/lost" "$work/digests/00000000000000000006"
+scripts/pg.sh psql "$backup" -qc "UPDATE accounts SET name = 'after' WHERE id = 1"
+expect 0 '7 leaves' "${seal[@]}"
+expect 0 ': sound' "${verify[@]}" "$work/digests"
+expect 0 ': sound' "${verify[@]}" "$work/before"
+expect 3 'forked' "${verify[@]}" "$work/lost"
+[ -z "$(scripts/pg.sh psql "$backup" -qAt -c "SELECT * FROM strata.verify_audit()" 2>/dev/null)" ] || die "after a restore the database finds faults"
+eval "$(scripts/pg.sh env "$cluster")"
+expect 3 'this is log' env STRATA_POSTGRES_DSN="$STRATA_TEST_DSN" "${seal[@]}"
+cp -r "$work/digests" "$work/restored"
+rm -r "$work/digests"
+mkdir "$work/digests"
+cp "$work/lost" "$work/digests/latest"
+
 # a role that may do nothing but witness
 export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
 sql -c "CREATE ROLE witness LOGIN PASSWORD 'witness' IN ROLE strata_auditor"

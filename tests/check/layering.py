@@ -29,7 +29,7 @@ RULES = [
      rf"\btokio(?:_postgres)?\b|{AWS}|\btracing\b|\bstd::thread\b"),
     ("the sidecar meets the extension over the wire only", "ingestor/src/**/*.rs", None, r"\bpgrx\b"),
     ("the sidecar sends no DDL", "ingestor/src/**/*.rs", None, DDL),
-    ("only kinesis files name the AWS SDK", "ingestor/src/**/*.rs", r"(?:^|/)kinesis[^/]*(?:/|\.rs$)", AWS),
+    ("only kinesis and s3 files name the AWS SDK", "ingestor/src/**/*.rs", r"(?:^|/)(?:kinesis|s3)[^/]*(?:/|\.rs$)", AWS),
     ("only postgres files name the driver", "ingestor/src/**/*.rs", r"(?:^|/)postgres[^/]*(?:/|\.rs$)", r"\btokio_postgres\s*::|\buse\s+tokio_postgres\b"),
     ("tests do not import what they test", "tests/**/*.rs", None, r"\buse\s+(?:strata|pg_strata)\s*::|\bextern\s+crate\s+(?:pg_)?strata\b"),
 ]

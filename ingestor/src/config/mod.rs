@@ -12,6 +12,7 @@ pub use secret::Secret;
 
 use crate::decode::{compression, envelope};
 use crate::error::{Error, Result};
+use crate::s3::Lock;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Config {
     pub refresh: Refresh,
     /// Making of partitions and letting go of them.
     pub maintain: Maintain,
+    /// Sealing of the audit log.
+    pub audit: Audit,
     /// Metrics and probes.
     pub http: Http,
     /// Logs.
@@ -200,6 +203,56 @@ pub struct Maintain {
     pub lock_attempts: u32,
     /// Bound on one DETACH CONCURRENTLY.
     pub detach_timeout_ms: u64,
+}
+
+/// Sealing of the audit log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// File with the secret that digests are signed with, empty for no sealing.
+    pub key_file: String,
+    /// Directories, and buckets as `s3://bucket/prefix`, that digests are published into.
+    pub digests: Vec<String>,
+    /// Time between two seals.
+    pub interval_ms: u64,
+    /// Time between two digests of a log that has not changed.
+    pub idle_interval_ms: u64,
+    /// Region of buckets, empty for the default chain's.
+    pub s3_region: String,
+    /// Endpoint of buckets, empty for AWS's.
+    pub s3_endpoint_url: String,
+    /// The bucket is in the path, not in the host's name.
+    pub s3_path_style: bool,
+    /// GOVERNANCE or COMPLIANCE, empty for what the bucket does by default.
+    pub s3_lock_mode: String,
+    /// How long digests are locked.
+    pub s3_lock_days: u32,
+}
+
+impl Audit {
+    /// How objects are locked.
+    pub fn lock(&self) -> Option<Lock> {
+        let days = self.s3_lock_days;
+        (!self.s3_lock_mode.is_empty()).then(|| Lock { mode: self.s3_lock_mode.clone(), days })
+    }
+
+    fn validate(&self) -> Result<()> {
+        if !self.key_file.is_empty() && self.digests.is_empty() {
+            return Err(Error::usage(
+                "audit.key_file takes audit.digests: a directory or bucket to publish digests into",
+            ));
+        } else if !matches!(self.s3_lock_mode.as_str(), "" | "GOVERNANCE" | "COMPLIANCE") {
+            return Err(Error::usage(format!(
+                "audit.s3_lock_mode must be GOVERNANCE or COMPLIANCE or empty, not \"{}\"",
+                self.s3_lock_mode
+            )));
+        } else if !self.s3_lock_mode.is_empty() && !(1..=36_500).contains(&self.s3_lock_days) {
+            return Err(Error::usage("audit.s3_lock_days must be from 1 to 36500"));
+        } else if self.idle_interval_ms < self.interval_ms {
+            return Err(Error::usage("audit.idle_interval_ms must be at least audit.interval_ms"));
+        }
+        Ok(())
+    }
 }
 
 /// Metrics and probes.
@@ -377,6 +430,7 @@ impl Config {
             ("maintain.lock_timeout_ms", self.maintain.lock_timeout_ms),
             ("maintain.lock_attempts", u64::from(self.maintain.lock_attempts)),
             ("maintain.detach_timeout_ms", self.maintain.detach_timeout_ms),
+            ("audit.interval_ms", self.audit.interval_ms),
             ("log.progress_interval_ms", self.log.progress_interval_ms),
             ("postgres.connect_timeout_ms", self.postgres.connect_timeout_ms),
         ];
@@ -409,6 +463,7 @@ impl Config {
             )));
         }
         self.http.address()?;
+        self.audit.validate()?;
         if !matches!(self.log.format.as_str(), "auto" | "human" | "json") {
             return Err(Error::usage(format!(
                 "log.format \"{}\" is none of auto, human, json",

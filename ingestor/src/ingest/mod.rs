@@ -27,6 +27,7 @@ use crate::postgres::Database;
 use crate::replay::Replay;
 use crate::source::Sources;
 use crate::stop::{Stop, Stopper};
+use crate::witness::Witness;
 use link::Link;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub async fn ingest(
     let started = Instant::now();
     let metrics = Arc::new(Metrics::default());
     let _server = http::start(&config.http, &metrics, Database::new(&config)?, &stop).await?;
+    let witness = if options.maintain { Box::pin(Witness::configured(&config)).await? } else { None };
     let setup = setup(&config, options.replay.as_deref(), &stop).await?;
     let Some(setup) = setup else { return Ok(()) };
     // What is finite ends.
@@ -112,6 +114,14 @@ pub async fn ingest(
         });
     }
     helpers.spawn(renewal::run(Arc::clone(&context)));
+    if let Some(witness) = witness {
+        let context = Arc::clone(&context);
+        helpers.spawn(async move {
+            let settings = context.config.audit.clone();
+            witness.run(&context.database, settings, &context.metrics, &context.stop).await;
+            Ok(())
+        });
+    }
     let reporter = tokio::spawn({
         let context = Arc::clone(&context);
         let interval = Duration::from_millis(context.config.log.progress_interval_ms);

@@ -48,6 +48,18 @@ impl Metrics {
         let help = "When a stopped table is tried again, in seconds since 1970.";
         text.gauges("strata_table_next_try_timestamp_seconds", help, &["relation"], next.collect());
         self.expose_gauges(&mut text);
+        if let Some((leaves, at)) = *lock(&self.digest) {
+            let help = "Leaves of the last digest of the audit log that was published.";
+            text.single("strata_audit_leaves", "gauge", help, leaves);
+            let help = "When it was published, in seconds since 1970.";
+            text.single("strata_audit_digest_timestamp_seconds", "gauge", help, unix_seconds(at));
+        }
+        text.counters(
+            "strata_audit_seal_failures_total",
+            "Attempts to seal the audit log that failed: refused (it did not grow from the last digest), database, publishing.",
+            &["reason"],
+            &self.seal_failures,
+        );
         if let Some(process) = Process::now() {
             let cpu = "Processor time taken, user and system.";
             text.single("process_cpu_seconds_total", "counter", cpu, process.cpu_seconds);

@@ -59,6 +59,9 @@ pub struct Metrics {
     database: AtomicBool,
     /// Why it does not answer.
     away: Mutex<String>,
+    /// Leaves of the last digest of the audit log that this process published, and when.
+    digest: Mutex<Option<(u64, i64)>>,
+    seal_failures: Counters,
 }
 
 /// Table, stream and shard.
@@ -217,6 +220,16 @@ impl Metrics {
     pub fn database_answers(&self, failure: Option<&Error>) {
         self.database.store(failure.is_none(), Relaxed);
         *lock(&self.away) = failure.map(|error| error.message.clone()).unwrap_or_default();
+    }
+
+    /// A digest of the audit log was published.
+    pub fn sealed(&self, leaves: u64) {
+        *lock(&self.digest) = Some((leaves, crate::clock::now()));
+    }
+
+    /// The audit log was not sealed, or not signed, and why: refused, database, publishing.
+    pub fn seal_failed(&self, why: &str) {
+        self.seal_failures.add(&[why], 1);
     }
 
     /// The database keeps refusing what a table's batches need.

@@ -10,6 +10,8 @@ use tokio_postgres::Row;
 
 /// Chunks that one call of `seal_audit` takes at most.
 const SEAL_MAX: i64 = 100_000;
+/// Class of the advisory lock of the one who seals.
+const SEAL_LOCK: i64 = 0x5354_5345;
 /// Leaves of a tile.
 pub const TILE: u64 = 256;
 
@@ -63,8 +65,19 @@ pub struct Fault {
 impl Session {
     /// Seals what is committed and reads the digest, in one transaction whose commit waits until both are flushed, on
     /// the standbys that are required too: a failover never contradicts what is signed then.
-    pub async fn seal_audit(&self) -> Result<Checkpoint> {
+    ///
+    /// With a reason and the last digest: the log was restored, which begins another origin.
+    pub async fn seal_audit(&self, restored: Option<(&str, &Checkpoint)>) -> Result<Checkpoint> {
         self.run("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on").await?;
+        if let Some((reason, last)) = restored {
+            self.client
+                .query_one(
+                    "SELECT strata.declare_audit_restore($1, $2, $3, $4)",
+                    &[&reason, &last.origin, &last.size.cast_signed(), &last.root.as_slice()],
+                )
+                .await
+                .map_err(|e| self.failed(&e).while_doing("declaring a restore"))?;
+        }
         loop {
             let row = self
                 .client
@@ -87,6 +100,21 @@ impl Session {
         };
         self.run("COMMIT").await?;
         Ok(digest)
+    }
+
+    /// Asks to be the one who seals, until the session ends.
+    pub async fn lead_sealing(&self) -> Result<bool> {
+        let sql =
+            "SELECT pg_try_advisory_lock(($1::bigint << 32) | 'strata._audit_log'::regclass::oid::bigint)";
+        let row = self.client.query_one(sql, &[&SEAL_LOCK]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
+    }
+
+    /// Whether this role may seal and verify.
+    pub async fn is_auditor(&self) -> Result<bool> {
+        let sql = "SELECT pg_has_role('strata_auditor', 'MEMBER')";
+        let row = self.client.query_one(sql, &[]).await.map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
     }
 
     /// The database's proof that the log only grew.
@@ -138,6 +166,16 @@ impl Session {
             Ok((row.get::<_, i64>(0).cast_unsigned(), (row.get::<_, i64>(1).cast_unsigned(), uuid(row, 2)?)))
         };
         rows.iter().map(place).collect()
+    }
+
+    /// What the log is called.
+    pub async fn audit_origin(&self) -> Result<Option<String>> {
+        let row = self
+            .client
+            .query_one("SELECT origin FROM strata.audit_digest()", &[])
+            .await
+            .map_err(|e| self.failed(&e))?;
+        Ok(row.get(0))
     }
 
     /// The leaves that the tree has in the tiles `from` to below `to`; fewer if some are not there.

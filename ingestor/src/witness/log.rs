@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::postgres::Session;
 use crate::postgres::audit::TILE;
 use crate::postgres::copy_rows::RowBatch;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct TableLog {
 #[derive(Debug, Default)]
 pub struct Log {
     pub tables: HashMap<[u8; 16], TableLog>,
+    /// What the log was called before it was restored.
+    pub restored_from: Vec<String>,
     /// Chunks that the digest vouches for, and chunks since.
     pub signed: u64,
     pub unsigned: u64,
@@ -249,6 +251,10 @@ impl<'a> Reading<'a> {
     }
 
     fn event(&mut self, chunk: &Chunk, is_signed: bool, report: &mut Report) {
+        if chunk.operation == "restored" {
+            self.restored(chunk, report);
+            return;
+        }
         let table = self.log.tables.entry(chunk.table).or_default();
         if chunk.went {
             table.schemas.insert(chunk.id, chunk.schema);
@@ -300,6 +306,22 @@ impl<'a> Reading<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Somebody has declared a restore.
+    fn restored(&mut self, chunk: &Chunk, report: &mut Report) {
+        let detail = chunk.detail.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let detail = detail.unwrap_or_default();
+        let named = |member: &str| detail[member].as_str().unwrap_or_default().to_owned();
+        report.note(format!(
+            "the log was restored: {} (chunk {}{}); before that it was {}, of {} leaves",
+            named("reason"),
+            chunk.id,
+            chunk.by,
+            named("former_origin"),
+            detail["former_size"]
+        ));
+        self.log.restored_from.extend([named("former_origin"), named("restored_origin")]);
     }
 
     /// What the two trees say of digest and places.

@@ -2,6 +2,7 @@
 //! against the log. It trusts the digest, the key, and that what COPY sends is what the tables hold.
 
 use super::report::{Fault, Progress, Report};
+use super::store::Store;
 use super::tables::{self, Scope};
 use super::{log, open, read};
 use crate::cli::Verify;
@@ -21,12 +22,12 @@ pub async fn verify(config: &Config, options: &Verify) -> Result<()> {
     }
     let (Some(key), Some(path)) = (&options.key, &options.digest) else {
         return Err(Error::usage(
-            "--audit takes --key, the public key, and --digest, a file that strata seal published",
+            "--audit takes --key, the public key, and --digest, what strata seal published",
         ));
     };
     let key = if Path::new(key).is_file() { read(Path::new(key))? } else { key.clone() };
     let verifier = DigestVerifier::from_text(&key).map_err(Error::usage)?;
-    let note = read(path)?;
+    let note = note_of(path, config).await?;
     let digest = open(&verifier, &note)?;
     let session = Database::new(config)?.connect().await?;
     let mut report = Report::default();
@@ -46,6 +47,15 @@ pub async fn verify(config: &Config, options: &Verify) -> Result<()> {
     tell(&digest, &log, options, &report)
 }
 
+/// A digest from a file, or the last one of a directory or bucket.
+async fn note_of(place: &str, config: &Config) -> Result<String> {
+    if Path::new(place).is_file() {
+        return read(Path::new(place));
+    }
+    let store = Store::new(place, &config.audit).await?;
+    store.latest().await?.ok_or_else(|| Error::usage(format!("there is no digest in {}", store.name())))
+}
+
 async fn compare(
     session: &Session,
     digest: &Checkpoint,
@@ -58,6 +68,11 @@ async fn compare(
         tables::check_rights(session).await?;
     }
     let log = log::read(session, digest, report, progress).await?;
+    let origin = session.audit_origin().await?.unwrap_or_default();
+    if origin != digest.origin && !log.restored_from.contains(&digest.origin) {
+        let detail = format!("the digest is of log {}, this one is {origin}", digest.origin);
+        report.fault(Fault::of_log("forked", json!({ "size": digest.size }), detail));
+    }
     if !options.log_only {
         let scope = Scope { histories: !options.no_history, strict: options.strict };
         tables::compare(session, &log, scope, report, progress).await?;
