@@ -182,26 +182,37 @@ pub fn tag_of_name(name: &str) -> Option<Tag> {
     })
 }
 
-/// Hashes the rows of one table, one after the other, without allocating.
+/// Hashes the rows of one table, one after the other, without allocating for each. What a row's leaf covers is
+/// gathered first: SHA-256 takes many bytes at once faster than few at a time.
 #[derive(Clone, Debug)]
 pub struct RowHasher {
-    /// Has taken what every row of the table begins with.
-    prefix: Sha256,
-    state: Sha256,
+    /// What every row of the table begins with.
+    prefix: [u8; 18],
+    /// What of the row has not been hashed yet.
+    bytes: Vec<u8>,
+    /// What of it was, where the row is long.
+    state: Option<Sha256>,
     /// What the next column's id must reach.
     next_id: u64,
 }
 
 impl RowHasher {
+    /// Bytes gathered at most.
+    const GATHERED: usize = 16 * 1024;
+
     /// A hasher for the rows of the table with this UUID.
     pub fn new(table: [u8; 16]) -> Self {
-        let prefix = Sha256::new().chain_update([LEAF_PREFIX, VERSION]).chain_update(table);
-        Self { state: prefix.clone(), prefix, next_id: 0 }
+        let mut prefix = [LEAF_PREFIX; 18];
+        prefix[1] = VERSION;
+        prefix[2..].copy_from_slice(&table);
+        Self { prefix, bytes: prefix.to_vec(), state: None, next_id: 0 }
     }
 
     /// Starts a row, forgetting one left unfinished.
     pub fn begin(&mut self) {
-        self.state.clone_from(&self.prefix);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&self.prefix);
+        self.state = None;
         self.next_id = 0;
     }
 
@@ -216,8 +227,15 @@ impl RowHasher {
         self.next_id = u64::from(id) + 1;
         debug_assert!(tag != Tag::Null || bytes.is_empty(), "an explicit NULL has no bytes");
         let bytes = if tag == Tag::Bpchar { strip_padding(bytes) } else { bytes };
-        self.state.update(column_head(id, tag, bytes));
-        self.state.update(bytes);
+        self.bytes.extend_from_slice(&column_head(id, tag, bytes));
+        if self.bytes.len() + bytes.len() > Self::GATHERED {
+            let state = self.state.get_or_insert_default();
+            state.update(&self.bytes);
+            state.update(bytes);
+            self.bytes.clear();
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// Adds an explicit NULL: only for a column whose absent value is not NULL.
@@ -227,9 +245,12 @@ impl RowHasher {
 
     /// Ends the row and returns its leaf hash. The next row starts with [`RowHasher::begin`].
     pub fn finish(&mut self) -> Hash {
-        let state = std::mem::replace(&mut self.state, self.prefix.clone());
-        self.next_id = 0;
-        state.finalize().into()
+        let hash = match self.state.take() {
+            None => Sha256::digest(&self.bytes),
+            Some(state) => state.chain_update(&self.bytes).finalize(),
+        };
+        self.begin();
+        hash.into()
     }
 }
 

@@ -31,6 +31,23 @@ fn row_is_laid_out_as_documented() {
 }
 
 #[test]
+fn long_rows_are_hashed_piece_by_piece() {
+    let mut hasher = RowHasher::new(TABLE);
+    for length in [0, 16_338, 16_339, 16_340, 40_000] {
+        let long = vec![9; length];
+        hasher.begin();
+        hasher.column(1, Tag::Bool, &[1]);
+        hasher.column(2, Tag::Bytea, &long);
+        hasher.column(3, Tag::Bytea, &long);
+        hasher.column(4, Tag::Bool, &[0]);
+        let expected = by_hand(&[(1, 1, &[1]), (2, 11, &long), (3, 11, &long), (4, 1, &[0])]);
+        assert_eq!(hasher.finish(), expected, "{length}");
+        hasher.column(1, Tag::Bool, &[1]);
+        assert_eq!(hasher.finish(), by_hand(&[(1, 1, &[1])]), "after {length}");
+    }
+}
+
+#[test]
 fn rows_do_not_touch_each_other() {
     let mut hasher = RowHasher::new(TABLE);
     hasher.column(1, Tag::Bool, &[1]);

@@ -30,6 +30,18 @@ fn roots_of_every_size() {
 }
 
 #[test]
+fn leaves_are_sorted_by_all_their_bytes() {
+    let leaf = |first: u8, last: u8| {
+        let mut leaf = [first; 32];
+        leaf[31] = last;
+        leaf
+    };
+    let sorted = [leaf(1, 3), leaf(2, 1), leaf(2, 2), leaf(2, 255), leaf(200, 0)];
+    let mut mixed = [sorted[3], sorted[4], sorted[1], sorted[0], sorted[2]];
+    assert_eq!(sorted_root(&mut mixed), root(&sorted));
+}
+
+#[test]
 fn sorted_root_does_not_depend_on_order() {
     let mut forward = leaves();
     let mut backward: Vec<Hash> = leaves().into_iter().rev().collect();
