@@ -68,11 +68,11 @@ SQL
     echo "$(calc "$rows / ($ended - $began)") $(calc "$own * 1e6 / $rows") $(calc "($backends) * 1e6 / $rows") $peak" >>"$2"
 }
 
-# by_psql <table> <results>: a line of rows/s, CPU s per million rows of its backend
+# by_psql <table> <results>: a line of rows/s, CPU s per million rows of its backend; over TCP, as the sidecar
 by_psql() {
     local began ended backend
     began=$(now)
-    backend=$(sql <<SQL
+    backend=$("$(pg_bindir)/psql" -X -v ON_ERROR_STOP=1 -qAt "$STRATA_POSTGRES_DSN" <<SQL
 SELECT pg_backend_pid() AS pid \\gset
 \\setenv BACKEND :pid
 \\copy $1 ($columns) FROM '$work/rows' WITH (FORMAT binary)
