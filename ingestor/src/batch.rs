@@ -14,9 +14,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use strata_core::merkle::{Hash, sorted_root};
 
-/// What a record takes beside its payload: itself, sequence number, partition key, and what the allocator adds.
-const RECORD_OVERHEAD: usize = 200;
-
 /// A row inside its chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -102,10 +99,8 @@ pub struct Chunk {
 impl Chunk {
     /// What it holds in memory.
     pub fn weight(&self) -> usize {
-        let payloads: usize = self.records.iter().map(|r| r.data.len()).sum();
         self.bytes.len()
-            + payloads
-            + self.records.len() * RECORD_OVERHEAD
+            + self.records.iter().map(Record::weight).sum::<usize>()
             + self.rows.len() * size_of::<Row>()
             + self.rejects.iter().map(|r| size_of::<Reject>() + r.reason.len()).sum::<usize>()
             + self.keys.len() * size_of::<InnerKey>()
@@ -117,9 +112,9 @@ impl Chunk {
         let place = (reject.record, reject.event.number().unwrap_or_default());
         let before = self.keys.partition_point(|key| (key.record, key.event) <= place);
         let inner = before.checked_sub(1).map(|at| &self.keys[at]).filter(|key| key.record == reject.record);
-        match inner.and_then(|key| record.data.get(key.start as usize..key.end as usize)) {
+        match inner.and_then(|key| record.data().get(key.start as usize..key.end as usize)) {
             Some(key) => String::from_utf8_lossy(key),
-            None => Cow::Borrowed(&record.partition_key),
+            None => Cow::Borrowed(record.partition_key()),
         }
     }
 }
@@ -391,10 +386,10 @@ impl Batch {
             });
             if let (Some(first), Some(last)) = (chunk.records.first(), chunk.records.last()) {
                 if advance.first.is_none() {
-                    advance.first = Some(first.sequence_number.clone());
+                    advance.first = Some(first.sequence_number().to_owned());
                     advance.first_arrived_at = first.arrived_at;
                 }
-                advance.last = Some(last.sequence_number.clone());
+                advance.last = Some(last.sequence_number().to_owned());
                 advance.arrived_at = last.arrived_at.or(advance.arrived_at);
             }
             advance.rows += rows;

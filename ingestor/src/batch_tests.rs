@@ -29,7 +29,7 @@ fn chunk(lease: &Arc<Lease>, first: u64, times: &[i64]) -> Chunk {
             time: *time,
             hash,
         });
-        records.push(Record { sequence_number: number.to_string(), ..Record::default() });
+        records.push(Record::new(b"", &number.to_string(), "", None));
     }
     let (bytes, rejects, keys) = (bytes.into(), Vec::new(), Vec::new());
     Chunk {

@@ -3,7 +3,7 @@
 //! that was committed. Never: decoding, the database.
 
 use crate::error::{Error, Result};
-use crate::stream::{Page, Position, Record, Shard, Stream};
+use crate::stream::{Page, Position, Records, Shard, Stream};
 use flate2::read::MultiGzDecoder;
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,7 +36,7 @@ type OpenFiles = HashMap<(String, String), Arc<Mutex<Reader>>>;
 
 /// A file, and how far it was read.
 struct Reader {
-    lines: Box<dyn BufRead + Send>,
+    lines: BufReader<Box<dyn Read + Send>>,
     offset: u64,
 }
 
@@ -130,28 +130,33 @@ impl Files {
         let reader = self.reader(stream, shard, from)?;
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |e: io::Error| Error::end(format!("reading {shard}: {e}"));
-        let mut page = Page::default();
+        let (mut records, mut count) = (Records::default(), 0);
         let end = from.saturating_add(bytes);
         // (an empty page means that there is nothing more)
-        while page.records.is_empty() || page.records.len() < limit as usize && reader.offset < end {
-            let mut data = Vec::new();
-            let read = reader.lines.read_until(b'\n', &mut data).map_err(failed)?;
+        while count == 0 || count < limit && reader.offset < end {
+            let data = records.payload();
+            let start = data.len();
+            let read = reader.lines.read_until(b'\n', data).map_err(failed)?;
             if read == 0 {
                 self.forget(stream, shard);
-                return Ok(page);
+                return Ok(Page { records: records.finish(), ..Page::default() });
             }
             reader.offset += read as u64;
-            while data.last().is_some_and(u8::is_ascii_whitespace) {
+            while data.len() > start && data.last().is_some_and(u8::is_ascii_whitespace) {
                 data.pop();
             }
             // An empty line is no record.
-            if !data.is_empty() {
-                let sequence_number = reader.offset.to_string();
-                page.records.push(Record { data, sequence_number, ..Record::default() });
+            if data.len() > start {
+                records.end(&reader.offset.to_string(), "", None);
+                count += 1;
+            }
+            // What has come through a pipe goes its way before more is waited for.
+            if count > 0 && shard == STDIN_SHARD && !reader.lines.buffer().contains(&b'\n') {
+                break;
             }
         }
-        page.next = Some(reader.offset.to_string());
-        Ok(page)
+        let next = Some(reader.offset.to_string());
+        Ok(Page { records: records.finish(), next, ..Page::default() })
     }
 
     /// The reader of a shard at a place; one that stands elsewhere begins anew.
@@ -196,12 +201,13 @@ impl Files {
 }
 
 /// Decompressed, where it is compressed.
-fn plain(raw: Counted) -> io::Result<Box<dyn BufRead + Send>> {
+fn plain(raw: Counted) -> io::Result<BufReader<Box<dyn Read + Send>>> {
+    let raw: Box<dyn Read + Send> = Box::new(raw);
     let mut buffered = BufReader::with_capacity(1 << 16, raw);
     if buffered.fill_buf()?.starts_with(&GZIP) {
-        return Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(buffered))));
+        return Ok(BufReader::with_capacity(1 << 16, Box::new(MultiGzDecoder::new(buffered))));
     }
-    Ok(Box::new(buffered))
+    Ok(buffered)
 }
 
 /// Counts what comes from the disk.
@@ -257,7 +263,7 @@ mod tests {
             found.extend(
                 page.records
                     .iter()
-                    .map(|r| (String::from_utf8(r.data.clone()).unwrap(), r.sequence_number.clone())),
+                    .map(|r| (String::from_utf8(r.data().to_vec()).unwrap(), r.sequence_number().to_owned())),
             );
             let Some(next) = page.next else { return found };
             position = Position::After(next);

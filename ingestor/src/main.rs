@@ -20,6 +20,7 @@ mod layout;
 mod lease;
 mod logs;
 mod maintain;
+mod memory;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otel;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
+    memory::share_heaps();
     // A wrong command line ends here with 2, as an orchestrator expects.
     let cli = Cli::parse();
     match prepare(&cli).and_then(|(config, _traces)| run(cli, config)) {

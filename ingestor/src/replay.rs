@@ -42,8 +42,8 @@ impl Window {
         match self {
             Self::Arrived(from, to) => record.arrived_at.is_some_and(|at| at >= *from && at < *to),
             Self::Records(_) => self.ranges(stream, shard).iter().any(|(first, last)| {
-                compare_sequence(&record.sequence_number, first).is_ge()
-                    && compare_sequence(&record.sequence_number, last).is_le()
+                compare_sequence(record.sequence_number(), first).is_ge()
+                    && compare_sequence(record.sequence_number(), last).is_le()
             }),
         }
     }
@@ -55,7 +55,7 @@ impl Window {
             Self::Records(_) => self
                 .ranges(stream, shard)
                 .last()
-                .is_none_or(|(_, last)| compare_sequence(&record.sequence_number, last).is_ge()),
+                .is_none_or(|(_, last)| compare_sequence(record.sequence_number(), last).is_ge()),
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn record(number: &str, arrived_at: i64) -> Record {
-        Record { sequence_number: number.to_owned(), arrived_at: Some(arrived_at), ..Record::default() }
+        Record::new(b"", number, "", Some(arrived_at))
     }
 
     #[test]

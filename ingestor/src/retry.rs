@@ -115,12 +115,8 @@ fn decode(config: &Config, table: &TableSetup, letters: &[Letter]) -> Result<Bat
         let mut places: HashMap<&str, usize> = HashMap::new();
         for letter in letters {
             let at = *places.entry(&letter.sequence_number).or_insert_with(|| {
-                records.push(Record {
-                    data: letter.record.clone(),
-                    sequence_number: letter.sequence_number.clone(),
-                    partition_key: letter.partition_key.clone().unwrap_or_default(),
-                    arrived_at: letter.arrived_at,
-                });
+                let key = letter.partition_key.as_deref().unwrap_or_default();
+                records.push(Record::new(&letter.record, &letter.sequence_number, key, letter.arrived_at));
                 wanted.push(Some(HashSet::new()));
                 records.len() - 1
             });

@@ -68,7 +68,7 @@ fn read(options: &Try) -> Result<Vec<Record>> {
                 .map_err(|e| Error::end(format!("cannot read: {e}")))?;
         }
     }
-    let record = |data: &[u8]| Record { data: data.to_vec(), ..Record::default() };
+    let record = |data: &[u8]| Record::new(data, "", "", None);
     if options.whole {
         return Ok(vec![record(&data)]);
     }

@@ -105,3 +105,16 @@ fn database_url_is_the_last_resort() {
     let config = with("[postgres]\ndsn = 'host=file'", &url, &Overrides::default()).unwrap();
     assert_eq!(config.postgres.dsn().unwrap().reveal(), "host=file");
 }
+
+#[test]
+fn many_writers_share_what_a_table_may_take() {
+    let config = |set: &[&str]| {
+        let set = set.iter().map(|one| (*one).to_owned()).collect();
+        load(None, std::iter::empty(), &Overrides { set, ..Overrides::default() }).unwrap()
+    };
+    for (writers, bytes, page) in [(1, 12 << 20, 1 << 20), (2, 10 << 20, 1 << 20), (4, 5 << 20, 512 << 10)] {
+        let config = config(&[&format!("batch.writers={writers}")]);
+        assert_eq!((config.batch.bytes_each(), config.page_bytes()), (bytes, page), "{writers} writers");
+    }
+    assert_eq!(config(&["batch.table_bytes=1000000"]).batch.bytes_each(), 500_000);
+}

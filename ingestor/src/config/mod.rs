@@ -153,6 +153,8 @@ pub struct Batch {
     pub rows: usize,
     /// Payloads and encoded rows together.
     pub bytes: usize,
+    /// Payloads and encoded rows of all batches of a table.
+    pub table_bytes: usize,
     /// Transactions side by side for one table.
     pub writers: usize,
     /// Waiting for company.
@@ -169,6 +171,13 @@ pub struct Batch {
     pub bad_percent_max: u8,
     /// Fewer events than this say nothing about that share.
     pub bad_events_min: usize,
+}
+
+impl Batch {
+    /// What one batch may take, so that the two of each writer stay within what the table may.
+    pub fn bytes_each(&self) -> usize {
+        self.bytes.min(self.table_bytes / self.writers.saturating_mul(2).max(1))
+    }
 }
 
 /// Tables that were stopped by an error.
@@ -411,6 +420,11 @@ impl Feed {
 }
 
 impl Config {
+    /// What one call should return: with many writers less, so that the pages under way do not grow with them.
+    pub fn page_bytes(&self) -> u64 {
+        (self.kinesis.page_bytes / self.batch.writers.div_ceil(2).max(1) as u64).max(1)
+    }
+
     /// What must hold for any subcommand.
     fn validate(&self) -> Result<()> {
         let positive = [
@@ -422,6 +436,7 @@ impl Config {
             ("batch.rows", self.batch.rows as u64),
             ("batch.bytes", self.batch.bytes as u64),
             ("batch.writers", self.batch.writers as u64),
+            ("batch.table_bytes", self.batch.table_bytes as u64),
             ("batch.record_bytes_max", self.batch.record_bytes_max as u64),
             ("batch.decompressed_bytes_max", self.batch.decompressed_bytes_max as u64),
             ("batch.record_events_max", u64::from(self.batch.record_events_max)),

@@ -1,6 +1,7 @@
 //! Compressed payloads: gzip, zstd, LZ4 frames, one or several after one another. Memory is bounded by the caller's
 //! limit and by the window a zstd frame may ask for. Never: raw LZ4 blocks and zlib, which no magic tells apart.
 
+use super::gzip::Inflater;
 use serde::Deserialize;
 use std::io::{self, Read};
 
@@ -78,12 +79,18 @@ impl Format {
     }
 
     /// Appends what a payload decompresses to, at most `limit` bytes.
-    pub fn decompress(self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Trouble> {
+    pub fn decompress(
+        self,
+        payload: &[u8],
+        limit: usize,
+        inflater: &mut Inflater,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Trouble> {
         if Self::by_magic(payload) != Some(self) {
             return Err(Trouble::Broken(format!("it does not begin as {} does", self.name())));
         }
         match self {
-            Self::Gzip => drain(&mut flate2::bufread::MultiGzDecoder::new(payload), limit, out),
+            Self::Gzip => inflater.gzip(payload, limit, out),
             Self::Zstd => zstd(payload, limit, out),
             Self::Lz4 => lz4(payload, limit, out),
         }

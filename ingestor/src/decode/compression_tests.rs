@@ -7,7 +7,7 @@ const FORMATS: [Format; 3] = [Format::Gzip, Format::Zstd, Format::Lz4];
 
 fn decompressed(format: Format, payload: &[u8], limit: usize) -> Result<Vec<u8>, Trouble> {
     let mut out = Vec::new();
-    format.decompress(payload, limit, &mut out).map(|()| out)
+    format.decompress(payload, limit, &mut Inflater::default(), &mut out).map(|()| out)
 }
 
 #[test]
@@ -40,7 +40,10 @@ fn the_limit_is_the_limit() {
             out.clear();
             out.shrink_to_fit();
             assert!(
-                matches!(format.decompress(&bomb, limit, &mut out), Err(Trouble::TooLarge)),
+                matches!(
+                    format.decompress(&bomb, limit, &mut Inflater::default(), &mut out),
+                    Err(Trouble::TooLarge)
+                ),
                 "{format:?}"
             );
             assert!(out.capacity() <= 2 * limit + 4096, "{format:?}: {} for {limit}", out.capacity());
@@ -87,7 +90,7 @@ proptest! {
     fn garbage_neither_panics_nor_grows(garbage in proptest::collection::vec(any::<u8>(), 0..300), which in 0_usize..3) {
         let magic: &[u8] = [&[0x1f, 0x8b, 8, 0][..], &ZSTD_MAGIC, &[4, 0x22, 0x4d, 0x18, 0x40, 0x40, 0xc0]][which];
         let mut out = Vec::new();
-        let _ = FORMATS[which].decompress(&[magic, &garbage].concat(), 1000, &mut out);
+        let _ = FORMATS[which].decompress(&[magic, &garbage].concat(), 1000, &mut Inflater::default(), &mut out);
         prop_assert!(out.len() <= 1001);
     }
 
@@ -101,7 +104,7 @@ proptest! {
             payload[at] ^= bits;
         }
         let mut out = Vec::new();
-        let _ = FORMATS[which].decompress(&payload, 1000, &mut out);
+        let _ = FORMATS[which].decompress(&payload, 1000, &mut Inflater::default(), &mut out);
         prop_assert!(out.len() <= 1001);
     }
 }

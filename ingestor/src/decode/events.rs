@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 use std::fmt;
 use strata_core::copy::CopyBuffer;
 
+/// Memory for decompressed payloads that is kept from one to the next.
+const KEPT_BYTES: usize = 256 * 1024;
+
 /// A fault and the column it lies in.
 pub(super) type Wrong = (Fault, Option<usize>);
 
@@ -81,11 +84,11 @@ impl Decoder {
             numbered: self.mapping.events != Events::One,
         };
         let max = self.bounds.record_events as usize + 1;
-        let outcome = match kpl::split(&record.data, max) {
-            None => self.payload(&record.data, &mut unpacking, copy, decoded),
+        let outcome = match kpl::split(record.data(), max) {
+            None => self.payload(record.data(), &mut unpacking, copy, decoded),
             Some(users) => {
                 unpacking.numbered = true;
-                let base = record.data.as_ptr() as usize;
+                let base = record.data().as_ptr() as usize;
                 let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
                 users.into_iter().try_for_each(|user| {
                     let start = user.partition_key.as_ptr() as usize - base;
@@ -134,7 +137,7 @@ impl Decoder {
         }
     }
 
-    /// A payload: decompressed, and cut into events.
+    /// A payload, decompressed where it is compressed.
     fn payload(
         &mut self,
         data: &[u8],
@@ -142,22 +145,37 @@ impl Decoder {
         copy: &mut CopyBuffer,
         decoded: &mut Decoded,
     ) -> Result<(), Stop> {
-        let mut whole = Vec::new();
-        let data = match self.mapping.compression.format(data) {
-            None => data,
-            Some(format) => {
-                match format.decompress(data, unpacking.bytes, &mut whole) {
-                    Ok(()) => {}
-                    Err(Trouble::TooLarge) => return Err(Stop::Record(self.too_large())),
-                    Err(Trouble::Broken(why)) => {
-                        let reason = format!("payload cannot be decompressed as {}: {why}", format.name());
-                        return Err(Stop::Payload(Fault::new("22P03", reason)));
-                    }
-                }
+        let Some(format) = self.mapping.compression.format(data) else {
+            return self.plain(data, unpacking, copy, decoded);
+        };
+        let mut whole = std::mem::take(&mut self.whole);
+        whole.clear();
+        let outcome = match format.decompress(data, unpacking.bytes, &mut self.inflater, &mut whole) {
+            Ok(()) => {
                 unpacking.bytes -= whole.len();
-                whole.as_slice()
+                self.plain(&whole, unpacking, copy, decoded)
+            }
+            Err(Trouble::TooLarge) => Err(Stop::Record(self.too_large())),
+            Err(Trouble::Broken(why)) => {
+                let reason = format!("payload cannot be decompressed as {}: {why}", format.name());
+                Err(Stop::Payload(Fault::new("22P03", reason)))
             }
         };
+        // What most payloads need is kept, what a few need is not.
+        if whole.capacity() <= KEPT_BYTES {
+            self.whole = whole;
+        }
+        outcome
+    }
+
+    /// A payload as its producer had it, cut into events.
+    fn plain(
+        &mut self,
+        data: &[u8],
+        unpacking: &mut Unpacking,
+        copy: &mut CopyBuffer,
+        decoded: &mut Decoded,
+    ) -> Result<(), Stop> {
         let first = || data.iter().find(|b| !b.is_ascii_whitespace());
         match self.mapping.events {
             Events::Lines => {

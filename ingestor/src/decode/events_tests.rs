@@ -20,7 +20,7 @@ fn event(id: i64) -> String {
 /// Ids of the rows, and number and SQLSTATE of the rejects.
 type Outcome = (Vec<(Option<u32>, i64)>, Vec<(Option<u32>, String)>);
 
-fn outcome(subject: &mut Decoder, data: impl Into<Vec<u8>>) -> Outcome {
+fn outcome(subject: &mut Decoder, data: impl AsRef<[u8]>) -> Outcome {
     let decoded = subject.decode(&[record(data)]);
     let mut end = 0;
     let rows = decoded.rows.iter().map(|row| {
@@ -103,7 +103,7 @@ fn a_bad_user_record_leaves_the_others_alone() {
     let starts: Vec<_> = decoded.keys.iter().map(|k| k.event).collect();
     assert_eq!(starts, [0, 2, 3, 4]);
     let key = &decoded.keys[3];
-    assert_eq!(&packed.data[key.start as usize..key.end as usize], "ключ".as_bytes());
+    assert_eq!(&packed.data()[key.start as usize..key.end as usize], "ключ".as_bytes());
     assert_eq!(outcome(&mut subject(Events::One), aggregate([].into_iter())).1, [(None, "22021".to_owned())]);
 }
 

@@ -7,6 +7,7 @@ pub mod encode;
 pub mod envelope;
 pub mod event_time;
 pub mod events;
+mod gzip;
 pub mod json;
 pub mod kpl;
 pub mod mapping;
@@ -99,7 +100,7 @@ impl Bounds {
             record_bytes: batch.record_bytes_max,
             decompressed_bytes: batch.decompressed_bytes_max,
             record_events: batch.record_events_max,
-            chunk_bytes: batch.bytes / 4,
+            chunk_bytes: batch.bytes_each() / 4,
         }
     }
 }
@@ -110,6 +111,9 @@ pub struct Decoder {
     opener: Opener,
     mapping: Arc<Mapping>,
     bounds: Bounds,
+    inflater: gzip::Inflater,
+    /// What a payload was decompressed to.
+    whole: Vec<u8>,
     /// Bytes the rows of an average record have come to, to reserve memory by.
     record_bytes: usize,
 }
@@ -123,6 +127,8 @@ impl Decoder {
             mapping,
             bounds,
             record_bytes: 256,
+            inflater: gzip::Inflater::default(),
+            whole: Vec::new(),
         }
     }
 
@@ -140,15 +146,15 @@ impl Decoder {
         copy.take(records.len().saturating_mul(self.record_bytes).min(self.bounds.chunk_bytes));
         let mut decoded = Decoded { rows: Vec::with_capacity(records.len()), ..Decoded::default() };
         for (index, record) in (0..).zip(records) {
-            if record.data.len() > self.bounds.record_bytes {
-                let (length, max) = (record.data.len(), self.bounds.record_bytes);
+            if record.data().len() > self.bounds.record_bytes {
+                let (length, max) = (record.data().len(), self.bounds.record_bytes);
                 let reason = format!("record of {length} bytes is over the limit of {max}");
                 self.reject(index, EventNumber::WHOLE, (Fault::new("54000", reason), None), &mut decoded);
-            } else if self.mapping.is_packed(&record.data) {
+            } else if self.mapping.is_packed(record.data()) {
                 self.unpack(index, record, &mut copy, &mut decoded);
             } else {
                 let origin = Origin { record, key: None };
-                self.place((index, EventNumber::WHOLE), origin, &record.data, &mut copy, &mut decoded);
+                self.place((index, EventNumber::WHOLE), origin, record.data(), &mut copy, &mut decoded);
             }
             decoded.records += 1;
             if copy.len() + decoded.beside() > self.bounds.chunk_bytes {
@@ -156,6 +162,9 @@ impl Decoder {
             }
         }
         decoded.bytes = copy.take(0);
+        // What was reserved too much would stay until the commit.
+        decoded.bytes.shrink_to_fit();
+        decoded.rows.shrink_to_fit();
         if let Some(bytes) = decoded.bytes.len().checked_div(decoded.records).filter(|bytes| *bytes > 0) {
             self.record_bytes = bytes + bytes / 16;
         }

@@ -145,7 +145,7 @@ impl Reading {
                 let plain = match beside {
                     Beside::Stream => &self.stream,
                     Beside::Shard => &self.shard,
-                    Beside::SequenceNumber => &event.origin.record.sequence_number,
+                    Beside::SequenceNumber => event.origin.record.sequence_number(),
                     Beside::PartitionKey => key.map(AsRef::as_ref).unwrap_or_default(),
                     Beside::ArrivedAt if self.arrived.is_empty() => {
                         return Ok(Found::Value(Value::Missing));

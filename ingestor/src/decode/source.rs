@@ -108,7 +108,7 @@ impl<'a> Origin<'a> {
     pub fn partition_key(&self) -> std::borrow::Cow<'a, str> {
         match self.key {
             Some(key) => String::from_utf8_lossy(key),
-            None => std::borrow::Cow::Borrowed(&self.record.partition_key),
+            None => std::borrow::Cow::Borrowed(self.record.partition_key()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Collects chunks into batches and has their partitions made, while the writer is busy with the batch before.
 //! Never: rows, the data transaction.
 
+use super::aside::aside;
 use super::link::Link;
 use super::{Context, Table};
 use crate::batch::{Batch, Chunk};
@@ -49,7 +50,12 @@ pub async fn run(
         let layout = table.insist(&context, "preparing the batch", prepare).instrument(span).await?;
         // Stopped while the database is away: what was read is read again at the next start.
         let Some(layout) = layout else { return Ok(()) };
-        batch.arrange(&layout, &table.plan);
+        let plan = Arc::clone(&table.plan);
+        let (batch, layout) = aside(move || {
+            batch.arrange(&layout, &plan);
+            (batch, layout)
+        })
+        .await?;
         let permit = match permit {
             Some(permit) => permit,
             None => match Arc::clone(&writer_idle).acquire_owned().await {
@@ -98,7 +104,7 @@ async fn collect(
     deadline: Instant,
 ) -> Option<OwnedSemaphorePermit> {
     let bounds = &context.config.batch;
-    while batch.rows() < bounds.rows && batch.weight() < bounds.bytes {
+    while batch.rows() < bounds.rows && batch.weight() < bounds.bytes_each() {
         let idle = async {
             tokio::time::sleep_until(deadline).await;
             Arc::clone(writer_idle).acquire_owned().await

@@ -3,6 +3,7 @@
 //! shard readers → chunks → batcher → batch and its partitions → writer, with bounds between all of them: when the
 //! database is slow or away, reading stops. Never: SQL, calls to AWS, parsing.
 
+mod aside;
 mod batcher;
 mod family;
 mod halt;

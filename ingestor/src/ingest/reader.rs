@@ -2,6 +2,7 @@
 //! Never: transactions, other shards.
 
 use super::Context;
+use super::aside::aside;
 use super::table::Lane;
 use crate::batch::Chunk;
 use crate::decode::Decoder;
@@ -13,7 +14,7 @@ use crate::source::PageBounds;
 use crate::stop::{Backoff, Stop};
 use crate::stream::{Page, Position, Stream, compare_sequence};
 use crate::traces::{self, TARGET};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::field::Empty;
@@ -34,8 +35,8 @@ pub enum Why {
     Stopped,
 }
 
-/// Records asked for before anything is known of their size.
-const FIRST_LIMIT: u32 = 1_000;
+/// Records asked for before anything is known of their size, which may be one event or a hundred, packed.
+const FIRST_LIMIT: u32 = 10;
 /// Records asked for at least.
 const LIMIT_MIN: u64 = 10;
 
@@ -49,8 +50,8 @@ pub struct Reader {
     pub stream: Arc<Stream>,
     /// The right to read it.
     pub lease: Arc<Lease>,
-    /// Decoder of the feed.
-    pub decoder: Decoder,
+    /// Decoder of the feed; only its reader asks for it.
+    pub decoder: Arc<Mutex<Decoder>>,
     /// The consumer whose subscriptions are read, where records are not polled.
     pub consumer: Option<Arc<str>>,
     /// Where chunks go.
@@ -134,7 +135,7 @@ impl Reader {
                 }
             }
             let started = Instant::now();
-            let limit = match settings.page_bytes.checked_div(record_bytes) {
+            let limit = match context.config.page_bytes().checked_div(record_bytes) {
                 Some(limit) => limit.clamp(LIMIT_MIN, u64::from(settings.page_records)),
                 None => u64::from(FIRST_LIMIT.min(settings.page_records)),
             };
@@ -175,12 +176,12 @@ impl Reader {
             let behind_ms = page.behind_ms;
             place.iterator.clone_from(&page.next);
             let count = page.records.len() as u64;
-            let bytes: u64 = page.records.iter().map(|r| r.data.len() as u64).sum();
+            let bytes: u64 = page.records.iter().map(|r| r.data().len() as u64).sum();
             let ended = page.next.is_none() || self.is_replayed(&page);
             span.record("records", traces::count(page.records.len()));
             span.record("bytes", i64::try_from(bytes).unwrap_or(i64::MAX)).record("behind_ms", behind_ms);
             drop(span);
-            let taken = self.hand_on(page, ended, trace).await;
+            let taken = self.hand_on(page, ended, trace).await?;
             drop(permit);
             context.metrics.shard_read(&self.name(), behind_ms);
             if !taken {
@@ -212,7 +213,7 @@ impl Reader {
         let Some(consumer) = &self.consumer else {
             let source = self.context.sources.of(&self.stream.name)?;
             let shard = self.lease.shard.as_str();
-            let bounds = PageBounds { records: limit, bytes: self.context.config.kinesis.page_bytes };
+            let bounds = PageBounds { records: limit, bytes: self.context.config.page_bytes() };
             let token = match &mut place.iterator {
                 Some(token) => token,
                 None => place.iterator.insert(source.iterator(&self.stream, shard, &self.position).await?),
@@ -266,25 +267,25 @@ impl Reader {
     }
 
     /// Decodes a page and sends it; `false` when nobody takes it.
-    async fn hand_on(&mut self, mut page: Page, ended: bool, trace: Span) -> bool {
+    async fn hand_on(&mut self, mut page: Page, ended: bool, trace: Span) -> Result<bool> {
         // An endpoint that delivers a record twice must not make it two rows.
         if let Position::After(last) = &self.position {
-            page.records.retain(|record| compare_sequence(&record.sequence_number, last).is_gt());
+            page.records.retain(|record| compare_sequence(record.sequence_number(), last).is_gt());
         }
         if let Some(last) = page.records.last() {
-            self.position = Position::After(last.sequence_number.clone());
+            self.position = Position::After(last.sequence_number().to_owned());
         }
         if let Some(replay) = &self.context.options.replay {
             let shard = (self.stream.arn.as_str(), self.lease.shard.as_str());
             page.records.retain(|record| replay.window.holds(shard, record));
         }
         if page.records.is_empty() && !ended {
-            return true;
+            return Ok(true);
         }
         if let Some(last) = page.records.last() {
-            self.handed_on = Some(last.sequence_number.clone());
+            self.handed_on = Some(last.sequence_number().to_owned());
         }
-        let bytes: usize = page.records.iter().map(|r| r.data.len()).sum();
+        let bytes: usize = page.records.iter().map(|r| r.data().len()).sum();
         self.context.metrics.read(&self.name(), page.records.len(), bytes);
         // What decompresses to much goes on in several chunks; no record is split.
         let mut records = page.records;
@@ -293,10 +294,17 @@ impl Reader {
             let span = trace_span!(
                 target: TARGET, parent: &trace, "decode", relation, rows = Empty, dead_letters = Empty
             );
-            let decoded = span.in_scope(|| self.decoder.decode(&records));
+            let (shared, within) = (Arc::clone(&self.decoder), span.clone());
+            let (decoded, read) = aside(move || {
+                let mut decoder = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let rows = within.in_scope(|| decoder.decode(&records));
+                (rows, records)
+            })
+            .await?;
             span.record("rows", traces::count(decoded.rows.len()));
             span.record("dead_letters", traces::count(decoded.rejects.len()));
             drop(span);
+            records = read;
             let rest = records.split_off(decoded.records);
             self.context.metrics.skipped(&self.name(), decoded.skipped);
             let chunk = Chunk {
@@ -310,10 +318,10 @@ impl Reader {
                 trace: trace.clone(),
             };
             if self.lane.chunks.send(chunk).await.is_err() {
-                return false;
+                return Ok(false);
             }
             if rest.is_empty() {
-                return true;
+                return Ok(true);
             }
             records = rest;
         }

@@ -21,11 +21,9 @@ pub async fn run(context: Arc<Context>, table: Arc<Table>, mut jobs: mpsc::Recei
     let mut carrier = Carrier { context, table, writer: None };
     while let Some(Job { mut batch, mut layout, permit, trace }) = jobs.recv().await {
         carrier.carry(&mut batch, &mut layout).instrument(trace).await?;
+        drop(permit);
         // Freeing a batch takes as long as a row or a thousand: the next one need not wait for it.
-        tokio::task::spawn_blocking(move || {
-            drop(batch);
-            drop(permit);
-        });
+        tokio::task::spawn_blocking(move || drop(batch));
     }
     Ok(())
 }
@@ -135,6 +133,8 @@ impl Carrier {
                     rows = written.rows,
                     dead_letters = written.dead_letters.len(),
                     ms = started.elapsed().as_secs_f64() * 1e3,
+                    copy_ms = written.copy.as_secs_f64() * 1e3,
+                    commit_ms = written.commit.as_secs_f64() * 1e3,
                     "committed"
                 );
                 self.context.metrics.copy.observe(&self.table.plan.relation, written.copy);

@@ -2,7 +2,7 @@
 
 use super::{Kinesis, failure, gone, micros, timestamp};
 use crate::error::{Error, Kind, Result};
-use crate::stream::{Page, Position, Record, Stream};
+use crate::stream::{Page, Position, Records, Stream};
 use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
@@ -90,14 +90,15 @@ impl Subscription {
             };
             let ended = event.child_shards.is_some_and(|children| !children.is_empty())
                 || event.continuation_sequence_number.is_empty();
-            let records = event.records.into_iter().map(|record| Record {
-                data: record.data.into_inner(),
-                sequence_number: record.sequence_number,
-                partition_key: record.partition_key.unwrap_or_default(),
-                arrived_at: record.approximate_arrival_timestamp.and_then(micros),
-            });
+            let mut records = Records::default();
+            for record in event.records {
+                records.payload().extend_from_slice(record.data.as_ref());
+                let arrived_at = record.approximate_arrival_timestamp.and_then(micros);
+                let key = record.partition_key.as_deref().unwrap_or_default();
+                records.end(&record.sequence_number, key, arrived_at);
+            }
             return Ok(Some(Page {
-                records: records.collect(),
+                records: records.finish(),
                 next: (!ended).then_some(event.continuation_sequence_number),
                 behind_ms: event.millis_behind_latest,
             }));

@@ -1,14 +1,16 @@
 //! The only place that names the AWS SDK: streams described, shards listed, records read and put.
 //! Never: retry loops, decoding, checkpoints.
 
+mod body;
 mod fanout;
+mod page;
 
 pub use fanout::Subscription;
 
 use crate::clock::EPOCH_2000;
 use crate::config;
 use crate::error::{Error, Kind, Result, kind_of_aws};
-use crate::stream::{Listing, Page, Position, Record, Shard, Stream};
+use crate::stream::{Listing, Page, Position, Shard, Stream};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
@@ -16,8 +18,11 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardFilter, ShardFilterType, ShardIteratorType};
+use body::Kept;
 use std::time::Duration;
 
+/// How long one attempt of a call may take.
+const ATTEMPT: Duration = Duration::from_secs(15);
 /// Entries Kinesis takes in one `PutRecords` call.
 pub const PUT_RECORDS_MAX: usize = 500;
 
@@ -41,7 +46,7 @@ impl Kinesis {
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(3))
                     .read_timeout(Duration::from_secs(10))
-                    .operation_attempt_timeout(Duration::from_secs(15))
+                    .operation_attempt_timeout(ATTEMPT)
                     .operation_timeout(Duration::from_secs(30))
                     .build(),
             );
@@ -171,18 +176,15 @@ impl Kinesis {
         let limit = i32::try_from(limit).unwrap_or(10_000);
         let request = self.client.get_records().shard_iterator(iterator).limit(limit);
         let request = if self.by_name { request } else { request.stream_arn(&stream.arn) };
-        let output = request.send().await.map_err(|e| failure("reading records", &e))?;
-        let records = output.records.into_iter().map(|record| Record {
-            data: record.data.into_inner(),
-            sequence_number: record.sequence_number,
-            partition_key: record.partition_key.unwrap_or_default(),
-            arrived_at: record.approximate_arrival_timestamp.and_then(micros),
-        });
-        Ok(Page {
-            records: records.collect(),
-            next: output.next_shard_iterator,
-            behind_ms: output.millis_behind_latest.unwrap_or_default(),
-        })
+        let kept = Kept::default();
+        let request = request.customize().interceptor(kept.clone());
+        request.send().await.map_err(|e| failure("reading records", &e))?;
+        let body = kept.read(ATTEMPT).await?;
+        // (not where others wait for the network)
+        tokio::task::spawn_blocking(move || page::read(&body.into_bytes()))
+            .await
+            .map_err(|e| Error::end(format!("reading records broke off: {e}")))?
+            .map_err(|e| broken_answer(&format!("it is not understood: {e}")))
     }
 
     /// Puts records; each entry of the answer belongs to the entry at its place.
@@ -212,7 +214,17 @@ fn timestamp(us: i64) -> DateTime {
 
 fn micros(time: DateTime) -> Option<i64> {
     let seconds = time.secs().checked_sub(EPOCH_2000)?;
-    seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.subsec_nanos() / 1000))
+    // (the SDK has it from a floating-point number, which may lie a little below)
+    seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.subsec_nanos().saturating_add(500) / 1000))
+}
+
+/// An answer that came and is of no use: asking again may help.
+fn broken_answer(why: &str) -> Error {
+    let code = "ResponseError".to_owned();
+    Error {
+        code: Some(code),
+        ..Error::new(Kind::Retry, format!("reading records: the answer is of no use: {why}"))
+    }
 }
 
 /// A failure of the SDK as an error of ours: the one place where this happens.

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::{Layout, Leaf};
 
 /// One number for the columns a table has.
-const FINGERPRINT: &str = "SELECT hashtextextended(string_agg(format('%s %I %s %s %s %s%s %s %s', a.attnum, a.attname, \
+pub(super) const FINGERPRINT: &str = "SELECT hashtextextended(string_agg(format('%s %I %s %s %s %s%s %s %s', a.attnum, a.attname, \
                             a.atttypid, a.atttypmod, a.attnotnull OR t.typnotnull, a.attgenerated, a.attidentity, \
                             a.attrelid, t.typtypmod), ',' ORDER BY a.attnum), 0) \
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \

@@ -11,6 +11,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Rows of one attempt after the server refused one: small, so that a bad row costs little.
 const CAREFUL_ROWS: usize = 2_000;
+/// What rows are put in under. Constraints that were to be checked at the end are checked here, where a row can still
+/// be set aside.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT strata_copy; SET CONSTRAINTS ALL IMMEDIATE";
+/// The rows are in.
+pub(super) const RELEASE: &str = "RELEASE SAVEPOINT strata_copy";
 const COPY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_TRAILER: &[u8; 2] = b"\xff\xff";
 
@@ -78,18 +83,17 @@ impl Writer {
         Ok(Copied::Rows(kept, refused.into_iter().map(|(_, r)| r).collect()))
     }
 
-    /// One COPY inside a savepoint of its own. Constraints that were to be checked at the end are checked here,
-    /// where a row can still be set aside.
+    /// One COPY inside a savepoint of its own: the first in that the transaction began with, which stays open behind
+    /// the last.
     async fn copy_range(&self, batch: &Batch, places: &[Place], staged: bool) -> Result<()> {
-        self.session.run("SAVEPOINT strata_copy; SET CONSTRAINTS ALL IMMEDIATE").await?;
-        match self.store(batch, places, staged).await {
-            Ok(()) => self.session.run("RELEASE SAVEPOINT strata_copy").await,
-            Err(error) if error.connection_lost => Err(error),
-            Err(error) => {
-                self.session.run("ROLLBACK TO SAVEPOINT strata_copy; RELEASE SAVEPOINT strata_copy").await?;
-                Err(error)
-            }
+        if self.used.swap(true, Relaxed) {
+            self.session.run(&format!("{RELEASE}; {SAVEPOINT}")).await?;
         }
+        let stored = self.store(batch, places, staged).await;
+        if stored.as_ref().is_err_and(|error| !error.connection_lost) {
+            self.session.run("ROLLBACK TO SAVEPOINT strata_copy").await?;
+        }
+        stored
     }
 
     /// Rows into the table itself, or changes by way of the stage, which may hold some from before.

@@ -5,6 +5,7 @@ mod apply;
 pub mod audit;
 mod binding;
 pub mod catalog;
+mod complete;
 mod copy;
 pub mod copy_rows;
 pub mod dsn;
@@ -217,6 +218,9 @@ fn cause(error: &tokio_postgres::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod wire_tests;
 
 #[cfg(test)]
 mod tests {

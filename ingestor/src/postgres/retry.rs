@@ -1,7 +1,7 @@
 //! Dead letters read to be tried again, and the transaction that puts them in as rows. Never: decoding.
 
 use super::Session;
-use super::copy::Copied;
+use super::copy::{Copied, RELEASE};
 use super::types::Micros;
 use super::write::{Writer, ours};
 use crate::batch::{Batch, EventNumber, Refused};
@@ -134,7 +134,7 @@ impl Writer {
         };
         let name = |chunk: u32, record: u32| -> RecordName<'_> {
             let chunk = &batch.chunks[chunk as usize];
-            let number = &chunk.records[record as usize].sequence_number;
+            let number = chunk.records[record as usize].sequence_number();
             (&chunk.lease.stream, &chunk.lease.shard, number)
         };
         let mut rows_of: HashMap<RecordName, i64> = HashMap::new();
@@ -158,6 +158,7 @@ impl Writer {
         let mut dead: Vec<Refused> = batch.rejected().chain(self.unplaced(arranged)).chain(refused).collect();
         dead.retain(|d| rows_of.contains_key(&name(d.chunk, d.reject.record)));
         dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
+        self.session.run(RELEASE).await?;
         self.add_dead_letters(batch, batch_id, &dead).await?;
         let sql = "SELECT strata._resolve_dead_letters($1::text::regclass, $2, $3, $4)";
         self.session

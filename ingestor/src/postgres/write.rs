@@ -1,25 +1,25 @@
 //! The data transaction: batch, COPY, dead letters, ledger, checkpoints, in one. Rows the server refuses are set
-//! aside by `copy`. Never: reconnecting, deciding whether a lost COMMIT happened.
+//! aside by `copy`. Statements that need not wait for the answer to the one before are sent behind it at once; when
+//! that one fails, they fail with it. Never: reconnecting, deciding whether a lost COMMIT happened.
 
 use super::Session;
 use super::apply::Apply;
-use super::copy::Copied;
+use super::catalog::FINGERPRINT;
+use super::complete::{ADVANCE, FINISH};
+use super::copy::{Copied, SAVEPOINT};
 use super::known::Known;
-use super::types::Micros;
-use crate::batch::{Advance, Arranged, Batch, LeafRoot, Place, Refused, Reject};
+use crate::batch::{Advance, Arranged, Batch, Refused};
 use crate::decode::plan::TablePlan;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
-use crate::payload;
 use crate::traces::{TARGET, count};
+use futures_util::future::{join3, try_join3};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
 use tracing::{Instrument, trace_span};
-
-/// Changes of a target have no row in a ledger.
-const NO_BATCH: i64 = 0;
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -55,16 +55,22 @@ pub struct Written {
 pub struct Writer {
     pub(super) session: Session,
     pub(super) copy: Statement,
+    /// Whether the columns are what they were, and the batch.
+    open: Statement,
+    pub(super) finish: Statement,
+    pub(super) advance: Statement,
     pub(super) relation: String,
     /// How changes get from their stage into the table; `None`: rows go there directly.
     pub(super) apply: Option<Apply>,
     /// Which events are there already, where that is asked.
     known: Option<Known>,
     plan: Arc<TablePlan>,
-    column_ids: Vec<i32>,
+    pub(super) column_ids: Vec<i32>,
     pub(super) refused_rows_max: usize,
     /// The layout was asked for again: a row that no partition takes is at fault, and not the layout.
     pub(super) confirmed: AtomicBool,
+    /// The savepoint for rows has been used.
+    pub(super) used: AtomicBool,
 }
 
 impl Writer {
@@ -78,12 +84,23 @@ impl Writer {
         };
         let copy = format!("COPY {into} ({}, {beside}) FROM STDIN (FORMAT binary)", columns.join(", "));
         let copy = session.client.prepare(&copy).await.map_err(|e| altered(session.failed(&e)))?;
+        // Changes of a target have no batch in a ledger.
+        let batch = if apply.is_none() { "strata.current_batch($1::text::regclass)" } else { "0::bigint" };
+        let open = format!("SELECT ({FINGERPRINT}), {batch}");
+        let client = &session.client;
+        let (open, finish, advance) =
+            try_join3(client.prepare(&open), client.prepare(FINISH), client.prepare(ADVANCE))
+                .await
+                .map_err(|e| ours(session.failed(&e)))?;
         let known = Known::prepare(&session, plan).await?;
         let hashed = plan.columns.iter().filter(|c| c.is_hashed());
         let column_ids = hashed.map(|c| i32::try_from(c.id).unwrap_or(i32::MAX)).collect();
         Ok(Self {
             session,
             copy,
+            open,
+            finish,
+            advance,
             relation: plan.relation.clone(),
             apply,
             known,
@@ -91,6 +108,7 @@ impl Writer {
             column_ids,
             refused_rows_max,
             confirmed: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         })
     }
 
@@ -135,12 +153,9 @@ impl Writer {
         let roots = if refused.is_empty() && all_fresh { None } else { Some(batch.roots(&places, layout)) };
         let mut dead: Vec<Refused> = batch.rejected().chain(self.unplaced(arranged)).chain(refused).collect();
         dead.sort_by_key(|d| (d.chunk, d.reject.record, d.reject.event));
-        self.add_dead_letters(batch, batch_id, &dead).await?;
-        if self.apply.is_none() {
-            self.finish_batch(batch, batch_id, &places, roots.as_ref().unwrap_or(&arranged.roots)).await?;
-        }
         let advances = batch.advances(&places);
-        let fenced = self.advance_checkpoints(batch_id, &advances).await?;
+        let roots = roots.as_ref().unwrap_or(&arranged.roots);
+        let fenced = self.complete(batch, (batch_id, &places, roots), &dead, &advances).await?;
         if !fenced.is_empty() {
             return Ok(Outcome::Fenced(fenced));
         }
@@ -159,15 +174,19 @@ impl Writer {
             "BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE",
             self.relation
         );
-        self.session.run(&begin).await.map_err(altered)?;
-        if self.session.fingerprint(&self.relation).await? != self.plan.fingerprint {
+        let relation: [&(dyn ToSql + Sync); 1] = [&self.relation];
+        let opening = self.session.client.query_one(&self.open, &relation);
+        let (locked, opened, saved) =
+            join3(self.session.run(&begin), opening, self.session.run(SAVEPOINT)).await;
+        locked.map_err(altered)?;
+        let opened = opened.map_err(|e| self.session.failed(&e))?;
+        saved?;
+        self.used.store(false, Relaxed);
+        if opened.get::<_, i64>(0) != self.plan.fingerprint {
             return Err(Error::new(Kind::Replan, "its columns were altered"));
         }
-        let mut batch_id = NO_BATCH;
+        let batch_id = opened.get(1);
         if self.apply.is_none() {
-            let sql = "SELECT strata.current_batch($1::text::regclass)";
-            let opened = self.session.client.query_one(sql, &[&self.relation]).await;
-            batch_id = opened.map_err(|e| self.session.failed(&e))?.get(0);
             batch.stamp(batch_id);
         }
         batch.arrange(layout, &self.plan);
@@ -180,152 +199,6 @@ impl Writer {
             late.reject.column = self.plan.time_column().map(|column| column.name.clone());
             late
         })
-    }
-
-    pub(super) async fn add_dead_letters(
-        &self,
-        batch: &Batch,
-        batch_id: i64,
-        dead: &[Refused],
-    ) -> Result<()> {
-        if dead.is_empty() {
-            return Ok(());
-        }
-        let of = |d: &Refused| &batch.chunks[d.chunk as usize];
-        let record = |d: &Refused| &of(d).records[d.reject.record as usize];
-        let streams: Vec<&str> = dead.iter().map(|d| of(d).lease.source()).collect();
-        let shards: Vec<&str> = dead.iter().map(|d| of(d).lease.shard.as_str()).collect();
-        let numbers: Vec<&str> = dead.iter().map(|d| record(d).sequence_number.as_str()).collect();
-        let subs: Vec<i32> = dead.iter().map(|d| d.reject.event.sub_sequence()).collect();
-        let keys: Vec<String> =
-            dead.iter().map(|d| of(d).partition_key(&d.reject).replace('\0', "\u{fffd}")).collect();
-        let arrivals: Vec<Option<Micros>> = dead.iter().map(|d| record(d).arrived_at.map(Micros)).collect();
-        let reasons: Vec<String> = dead.iter().map(|d| reason(&d.reject)).collect();
-        let states: Vec<Option<&str>> = dead.iter().map(|d| d.reject.sqlstate.as_deref()).collect();
-        let columns: Vec<Option<&str>> = dead.iter().map(|d| d.reject.column.as_deref()).collect();
-        // A record of many events that are all no rows is kept once, with the first of them.
-        let first = |i: usize| {
-            let before = i.checked_sub(1).map(|before| (dead[before].chunk, dead[before].reject.record));
-            before != Some((dead[i].chunk, dead[i].reject.record))
-        };
-        let kept: Vec<&[u8]> =
-            dead.iter().enumerate().map(|(i, d)| if first(i) { &record(d).data[..] } else { &[] }).collect();
-        let payloads: Vec<Vec<u8>> = kept.iter().map(|data| payload::compress(data)).collect();
-        let sizes: Vec<i32> = kept.iter().map(|data| i32::try_from(data.len()).unwrap_or(i32::MAX)).collect();
-        let sql = "SELECT strata._add_dead_letters($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        self.session
-            .client
-            .execute(
-                sql,
-                &[
-                    &self.relation,
-                    &batch_id,
-                    &streams,
-                    &shards,
-                    &numbers,
-                    &subs,
-                    &keys,
-                    &arrivals,
-                    &reasons,
-                    &states,
-                    &columns,
-                    &payloads,
-                    &sizes,
-                ],
-            )
-            .await
-            .map(drop)
-            .map_err(|e| ours(self.session.failed(&e)).while_doing("writing dead letters"))
-    }
-
-    pub(super) async fn finish_batch(
-        &self,
-        batch: &Batch,
-        batch_id: i64,
-        places: &[Place],
-        roots: &[LeafRoot],
-    ) -> Result<()> {
-        let rows = i64::try_from(places.len()).unwrap_or(i64::MAX);
-        let range = batch.range_of(places);
-        let (lower, upper) = (range.map(|r| Micros(r.0)), range.map(|r| Micros(r.1)));
-        let leaves: Vec<u32> = roots.iter().map(|r| r.oid).collect();
-        let counts: Vec<i64> = roots.iter().map(|r| r.rows).collect();
-        let hashes: Vec<&[u8]> = roots.iter().map(|r| r.root.as_slice()).collect();
-        let sql = "SELECT strata._finish_batch($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9)";
-        self.session
-            .client
-            .execute(
-                sql,
-                &[
-                    &self.relation,
-                    &batch_id,
-                    &rows,
-                    &lower,
-                    &upper,
-                    &self.column_ids,
-                    &leaves,
-                    &counts,
-                    &hashes,
-                ],
-            )
-            .await
-            .map(drop)
-            .map_err(|e| ours(self.session.failed(&e)).while_doing("closing the batch"))
-    }
-
-    /// Moves the checkpoints; returns the shards that the batch does not follow on: taken by another, or set back
-    /// by a database that lost commits.
-    async fn advance_checkpoints(
-        &self,
-        batch_id: i64,
-        advances: &[Advance],
-    ) -> Result<Vec<(String, String)>> {
-        let streams: Vec<&str> = advances.iter().map(|a| a.lease.stream.as_str()).collect();
-        let shards: Vec<&str> = advances.iter().map(|a| a.lease.shard.as_str()).collect();
-        let epochs: Vec<i64> = advances.iter().map(|a| a.lease.epoch()).collect();
-        let before: Vec<Option<String>> =
-            advances.iter().map(|a| a.lease.committed().sequence_number).collect();
-        let firsts: Vec<Option<&str>> = advances.iter().map(|a| a.first.as_deref()).collect();
-        let lasts: Vec<Option<&str>> = advances.iter().map(|a| a.last.as_deref()).collect();
-        let arrivals: Vec<Option<Micros>> = advances.iter().map(|a| a.arrived_at.map(Micros)).collect();
-        let first_arrivals: Vec<Option<Micros>> =
-            advances.iter().map(|a| a.first_arrived_at.map(Micros)).collect();
-        let rows: Vec<i64> = advances.iter().map(|a| a.rows).collect();
-        let ended: Vec<bool> = advances.iter().map(|a| a.ended).collect();
-        let sql = "SELECT stream, shard \
-                   FROM strata._advance_checkpoints($1::text::regclass, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-        let rows = self
-            .session
-            .client
-            .query(
-                sql,
-                &[
-                    &self.relation,
-                    &batch_id,
-                    &streams,
-                    &shards,
-                    &epochs,
-                    &before,
-                    &firsts,
-                    &lasts,
-                    &arrivals,
-                    &rows,
-                    &ended,
-                    &first_arrivals,
-                ],
-            )
-            .await
-            .map_err(|e| ours(self.session.failed(&e)).while_doing("moving checkpoints"))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    }
-}
-
-/// The reason, naming the event where the record has several.
-fn reason(reject: &Reject) -> String {
-    let reason = reject.reason.replace('\0', "\u{fffd}");
-    match reject.event.number() {
-        Some(number) => format!("event {number} of the record: {reason}"),
-        None => reason,
     }
 }
 

@@ -115,12 +115,12 @@ pub(crate) fn vectors() -> Vec<serde_json::Value> {
     serde_json::from_value(all["sound"].take()).unwrap()
 }
 
-pub(crate) fn record(data: impl Into<Vec<u8>>) -> Record {
-    Record { data: data.into(), ..Record::default() }
+pub(crate) fn record(data: impl AsRef<[u8]>) -> Record {
+    Record::new(data.as_ref(), "", "", None)
 }
 
 /// The bytes of one column's value beside a valid time, `None` for NULL; or SQLSTATE.
-fn one(spec: Spec, json: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn one(spec: Spec, json: &str) -> Result<Option<Vec<u8>>, String> {
     let mut subject = decoder(&[TS, spec], &feed(&[]));
     let text = format!("{{\"ts\":\"2026-01-01T00:00:00Z\",\"{}\":{json}}}", spec.0);
     let decoded = subject.decode(&[record(text)]);

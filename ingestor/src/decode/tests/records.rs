@@ -69,13 +69,9 @@ fn values_come_from_beside_the_event_too() {
     ];
     let mut subject = decoder_with(&specs, &columns).unwrap().of_shard("clicks", "shard-1");
     let number = "49590338271490256608559692538361571095921575989136588898";
-    let full = Record {
-        data: br#"{"ts":946684800000,"a":{"s":946684801,"t":1},"b":[true],"shard":"x","fixed":8}"#.to_vec(),
-        sequence_number: number.to_owned(),
-        partition_key: "user \\ \"1\"".to_owned(),
-        arrived_at: Some(5_000_000),
-    };
-    let none = Record { sequence_number: "0".to_owned(), ..record(r#"{"ts":0}"#) };
+    let full = br#"{"ts":946684800000,"a":{"s":946684801,"t":1},"b":[true],"shard":"x","fixed":8}"#;
+    let full = Record::new(full, number, "user \\ \"1\"", Some(5_000_000));
+    let none = Record::new(br#"{"ts":0}"#, "0", "", None);
     let decoded = subject.decode(&[full, none]);
     assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
     let fields = |row: &Row| {
@@ -104,7 +100,7 @@ fn values_come_from_beside_the_event_too() {
     }
     assert_eq!(found[8].as_deref(), Some(&1_000_000_i64.to_be_bytes()[..]));
     assert_eq!(fields(&decoded.rows[1])[5], None);
-    let nul = Record { partition_key: "a\0".to_owned(), ..record(r#"{"ts":0}"#) };
+    let nul = Record::new(br#"{"ts":0}"#, "", "a\0", None);
     assert_eq!(subject.decode(&[nul]).rejects.len(), 1);
 }
 

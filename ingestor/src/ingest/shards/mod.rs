@@ -17,7 +17,7 @@ use crate::postgres::leases::{KnownShard, Share};
 use crate::stop::Backoff;
 use crate::stream::{Position, Shard, Stream, compare_sequence};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -274,13 +274,14 @@ impl Reading {
         context.metrics.leases.add(&["claimed"], 1);
         tracing::info!(stream = self.stream.name, shard, relation, from = ?position, "reading");
         let bounds = Bounds::of(&context.config.batch);
+        let decoder = Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds)
+            .of_shard(&self.stream.name, &shard);
         let reader = Reader {
             context: Arc::clone(context),
             stop: self.table.stop.clone(),
             stream: Arc::clone(&self.stream),
             lease: Arc::clone(&lease),
-            decoder: Decoder::new(Arc::clone(&self.table.plan), Arc::clone(&self.feed.mapping), bounds)
-                .of_shard(&self.stream.name, &shard),
+            decoder: Arc::new(Mutex::new(decoder)),
             consumer: self.consumer.clone(),
             lane,
             position,
