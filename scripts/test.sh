@@ -39,6 +39,7 @@ step "the witness of the audit log" tests/audit/witness.sh
 step "a verifier that believes no server" tests/audit/verifier.sh
 step "digests against servers that go back in time" tests/audit/evidence.sh
 step "digests in a bucket" tests/audit/s3.sh
+step "digests by strata run" tests/audit/run_seals.sh
 step "README" tests/readme/run.sh
 step "the rules of make check can fail" python3 tests/check/test_rules.py
 finish
