@@ -112,7 +112,7 @@ fn many_writers_share_what_a_table_may_take() {
         let set = set.iter().map(|one| (*one).to_owned()).collect();
         load(None, std::iter::empty(), &Overrides { set, ..Overrides::default() }).unwrap()
     };
-    for (writers, bytes, page) in [(1, 12 << 20, 1 << 20), (2, 10 << 20, 1 << 20), (4, 5 << 20, 512 << 10)] {
+    for (writers, bytes, page) in [(1, 12 << 20, 1 << 20), (2, 8 << 20, 1 << 20), (4, 4 << 20, 512 << 10)] {
         let config = config(&[&format!("batch.writers={writers}")]);
         assert_eq!((config.batch.bytes_each(), config.page_bytes()), (bytes, page), "{writers} writers");
     }
