@@ -10,7 +10,7 @@ fi
 cluster=$(scripts/pg.sh create fsync=off timezone=UTC)
 work=$(mktemp -d)
 server= sealer= doorkeeper=
-trap '[ -z "$sealer$doorkeeper" ] || kill $sealer $doorkeeper; [ -z "$server" ] || kill "$server"; scripts/pg.sh destroy "$cluster"; rm -rf "$work"' EXIT
+trap '[ -z "$sealer$doorkeeper" ] || kill $sealer $doorkeeper 2>/dev/null || true; [ -z "$server" ] || kill "$server" || true; scripts/pg.sh destroy "$cluster"; rm -rf "$work"' EXIT
 sql() { scripts/pg.sh psql "$cluster" -qAt "$@"; }
 eval "$(scripts/pg.sh env "$cluster")"
 export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN AWS_ACCESS_KEY_ID=witness AWS_SECRET_ACCESS_KEY=secret AWS_REGION=eu-central-1 AWS_EC2_METADATA_DISABLED=true
