@@ -7,6 +7,7 @@ pub mod encode;
 pub mod envelope;
 pub mod event_time;
 pub mod events;
+mod fault;
 mod gzip;
 pub mod json;
 pub mod kpl;
@@ -19,6 +20,8 @@ pub mod rules;
 pub mod scalar;
 pub mod source;
 
+pub use fault::Fault;
+
 use crate::batch::{EventNumber, Reject, Row};
 use crate::config;
 use crate::decode::envelope::{Change, Opened, Opener, Operation};
@@ -29,25 +32,8 @@ use crate::decode::reading::Event;
 use crate::decode::row::RowMaker;
 use crate::decode::source::Origin;
 use crate::stream::Record;
-use std::borrow::Cow;
 use std::sync::Arc;
 use strata_core::copy::CopyBuffer;
-
-/// Why one value, and with it one record, cannot be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// What PostgreSQL would say.
-    pub sqlstate: &'static str,
-    /// For a person.
-    pub reason: Cow<'static, str>,
-}
-
-impl Fault {
-    /// A fault with its SQLSTATE.
-    pub fn new(sqlstate: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { sqlstate, reason: reason.into() }
-    }
-}
 
 /// The rows and rejects that a page of records became.
 #[derive(Debug, Default)]
