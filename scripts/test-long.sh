@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What make test leaves out: more rounds of the random tests of the pipeline and of rollups, the SQL tests at other times than now,
-# and the conformance suite against two other endpoints from npm (node and npm needed, nothing else of them is). ROUNDS sets how many.
+# What make test leaves out: more rounds of the random tests of the pipeline and of rollups, fuzzing, the SQL tests at other times
+# than now, and the conformance suite against two other endpoints from npm (node and npm needed, nothing else of them is). ROUNDS sets how many.
 . "$(dirname "$0")/lib.sh"
 "$ROOT/scripts/install.sh"
 build_programs
@@ -20,6 +20,8 @@ for seed in $(seq 50); do
 done
 title "no alarm on clean data, ten minutes"
 tests/audit/soak.sh --seconds 600 || failed=1
+title "decoders and proofs under a fuzzer"
+tests/fuzz/run.sh --seconds 300 || failed=1
 title "SQL at other times than now"
 tests/clocks/run.sh || failed=1
 title "second opinions on Kinesis"
