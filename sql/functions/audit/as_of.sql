@@ -12,4 +12,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION strata.as_of(anyelement, timestamptz) IS
-'The rows an audited table had at a time: SELECT * FROM strata.as_of(NULL::accounts, ''2026-11-01''). Columns that are not logged, or were not there yet, are NULL. enable_audit makes a function of the table''s own, <table>_as_of(at), into which conditions reach: use that for single keys. Takes SELECT on table and history. Errors: ST012 if the table is not audited, ST016 for a time before which its log has been pruned, 42501 also where row security applies to the reader.';
+'The rows an audited table had at a time: SELECT * FROM strata.as_of(NULL::accounts, ''2026-11-01''). Columns that are not logged, or were not there yet, are NULL. enable_audit makes a function of the table''s own, <table>_as_of(at), into which conditions reach: use that for single keys. Takes SELECT on table and history. Errors: ST012 if the table is not audited, ST016 for a time before it was audited or before which its log has been pruned, 42501 also where row security applies to the reader.';

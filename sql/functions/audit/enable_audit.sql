@@ -37,14 +37,14 @@ BEGIN
     PERFORM strata._check_erasable(relation, erasable_ids, excluded_ids, keys);
     was_audited := audited.disabled_at IS NULL AND audited.audit_id IS NOT NULL;
     IF audited.audit_id IS NULL THEN
-        INSERT INTO strata._audited_tables (relation, history, excluded, key_ids, erasable, relation_name)
-        VALUES (relation, strata._create_history(relation, excluded_ids, keys), excluded_ids, keys, erasable_ids, relation::text)
+        INSERT INTO strata._audited_tables (relation, history, excluded, key_ids, erasable, relation_name, enabled_at)
+        VALUES (relation, strata._create_history(relation, excluded_ids, keys), excluded_ids, keys, erasable_ids, relation::text, clock_timestamp())
         RETURNING * INTO audited;
         INSERT INTO strata._audit_columns (audit_id, attribute_id, history_column, logged_type)
         SELECT audited.audit_id, l.attribute_id, l.column_name, l.type_oid FROM strata._logged_columns(audited) l;
     ELSE
         UPDATE strata._audited_tables a
-        SET disabled_at = NULL, enabled_at = CASE WHEN was_audited THEN a.enabled_at ELSE now() END, excluded = excluded_ids, key_ids = keys, erasable = erasable_ids, relation_name = _enable_audit.relation::text
+        SET disabled_at = NULL, enabled_at = CASE WHEN was_audited THEN a.enabled_at ELSE clock_timestamp() END, excluded = excluded_ids, key_ids = keys, erasable = erasable_ids, relation_name = _enable_audit.relation::text
         WHERE a.audit_id = audited.audit_id
         RETURNING * INTO audited;
         PERFORM strata._sync_history(audited.audit_id);

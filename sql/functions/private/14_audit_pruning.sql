@@ -346,8 +346,14 @@ CREATE FUNCTION strata._is_kept(relation regclass, at timestamptz) RETURNS boole
 AS $$
 DECLARE
     pruned_until timestamptz := strata._pruned_until(relation);
+    enabled_at timestamptz := (SELECT a.enabled_at FROM strata._audited_tables a WHERE a.relation = _is_kept.relation);
 BEGIN
-    IF at < pruned_until THEN
+    IF at < enabled_at THEN
+        RAISE EXCEPTION USING ERRCODE = 'ST016',
+            MESSAGE = format('%s cannot be seen as it was at %s', relation, at),
+            DETAIL = format('It is audited since %s: what its rows were before is in no log.', enabled_at),
+            HINT = format('Ask for a time from %s on; strata.audited_tables has it as enabled_at.', enabled_at);
+    ELSIF at < pruned_until THEN
         RAISE EXCEPTION USING ERRCODE = 'ST016',
             MESSAGE = format('%s cannot be seen as it was at %s', relation, at),
             DETAIL = format('What was before %s has been pruned from its log and history.', pruned_until),
@@ -356,7 +362,7 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION strata._is_kept(regclass, timestamptz) IS 'True; ST016 for a time before which the log of the table has been pruned.';
+COMMENT ON FUNCTION strata._is_kept(regclass, timestamptz) IS 'True; ST016 for a time before the table was audited, or before which its log has been pruned.';
 
 CREATE FUNCTION strata._pruned_until(relation regclass) RETURNS timestamptz
     LANGUAGE sql STABLE

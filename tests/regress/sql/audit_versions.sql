@@ -137,6 +137,24 @@ UPDATE idle SET v = 0 WHERE id = 42;
 SELECT count(*), sum(v) FROM busy_as_of(now()) WHERE id = 42;
 SELECT relation_name FROM strata._audited_tables WHERE relation = 'idle'::regclass;
 
+-- nothing is known of a time when the table was not audited, nor of any before
+CREATE TABLE gap (id int PRIMARY KEY);
+INSERT INTO gap VALUES (1), (2);
+SELECT strata.enable_audit('gap');
+DELETE FROM gap WHERE id = 1;
+SELECT clock_timestamp() AS before_gap \gset
+SELECT id FROM gap_as_of((SELECT enabled_at FROM strata.audited_tables WHERE relation = 'gap'::regclass)) ORDER BY id;
+SELECT strata.disable_audit('gap');
+DELETE FROM gap;
+INSERT INTO gap VALUES (3);
+SELECT strata.enable_audit('gap');
+SELECT id FROM gap_as_of((SELECT enabled_at FROM strata.audited_tables WHERE relation = 'gap'::regclass));
+\set VERBOSITY sqlstate
+SELECT id FROM gap_as_of(:'before_gap');
+SELECT strata.restore_as_of('gap', :'before_gap');
+\set VERBOSITY terse
+TABLE gap;
+
 -- who may
 CREATE ROLE versions_reader;
 CREATE ROLE versions_nobody;
