@@ -60,6 +60,7 @@ started+=($two)
 sql -c "INSERT INTO accounts VALUES (1, 'a')"
 until_true "a change is not sealed" size_is 3
 until_true "the digest is no metric" test "$(metric "$work/one.log" strata_audit_leaves)" = 3
+[ -n "$(metric "$work/one.log" strata_audit_digest_timestamp_seconds)" ] || die "the time of the digest is no metric"
 [ -z "$(metric "$work/two.log" strata_audit_leaves)" ] || die "two processes seal"
 kill -9 "$one"
 wait "$one" 2>/dev/null || true
