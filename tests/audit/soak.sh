@@ -2,10 +2,10 @@
 # No alarm on clean data: 16 writers of every kind, aborts, savepoints, prepared transactions, a transaction that stays open for ten
 # seconds, partitions that come, are attached and expire, a server that is killed (kill -9); meanwhile the log is sealed and
 # verified again and again, against every digest taken so far. Afterwards nothing was skipped.
-# Option: --seconds N (default 25).
+# Option: --seconds N (default 120).
 . "$(dirname "$0")/../../scripts/lib.sh"
 cd "$ROOT"
-seconds=25
+seconds=120
 [ "${1:-}" != --seconds ] || seconds=$2
 cluster=$(scripts/pg.sh create fsync=off max_prepared_transactions=20 timezone=UTC deadlock_timeout=100ms)
 work=$(mktemp -d)
