@@ -1,29 +1,17 @@
 #!/usr/bin/env bash
 # Digests in a bucket with object lock: locked, never overwritten, read back; a server of S3's interface (moto, from PyPI).
-. "$(dirname "$0")/../../scripts/lib.sh"
-cd "$ROOT"
+. "$(dirname "$0")/lib.sh"
 venv=$TARGET/venv-s3
 if [ ! -x "$venv/bin/moto_server" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check 'moto[server]==5.*'
 fi
-cluster=$(scripts/pg.sh create fsync=off timezone=UTC)
-work=$(mktemp -d)
-server= sealer= doorkeeper=
-trap '[ -z "$sealer$doorkeeper" ] || kill $sealer $doorkeeper 2>/dev/null || true; [ -z "$server" ] || kill "$server" || true; scripts/pg.sh destroy "$cluster"; rm -rf "$work"' EXIT
-sql() { scripts/pg.sh psql "$cluster" -qAt "$@"; }
-eval "$(scripts/pg.sh env "$cluster")"
-export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN AWS_ACCESS_KEY_ID=witness AWS_SECRET_ACCESS_KEY=secret AWS_REGION=eu-central-1 AWS_EC2_METADATA_DISABLED=true
-expect() { # expect <exit code> <word> <command…>
-    local code=0 wanted=$1 word=$2
-    shift 2
-    "$@" >"$work/out" 2>&1 || code=$?
-    [ "$code" = "$wanted" ] && grep -qF -- "$word" "$work/out" || { cat "$work/out" >&2; die "$*: exit code $code, expected $wanted and $word"; }
-}
+export AWS_ACCESS_KEY_ID=witness AWS_SECRET_ACCESS_KEY=secret AWS_REGION=eu-central-1 AWS_EC2_METADATA_DISABLED=true
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 start_server() {
     "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" >"$work/moto" 2>&1 &
     server=$!
+    started+=("$server")
     for _ in $(seq 200); do
         python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2>/dev/null && return
         sleep 0.1
@@ -117,6 +105,7 @@ async def main():
 asyncio.run(main())
 PY
     doorkeeper=$!
+    started+=("$doorkeeper")
 }
 door=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 behind=("${seal[@]}" --set "audit.s3_endpoint_url=http://127.0.0.1:$door")
@@ -124,6 +113,7 @@ expect 1 'does not answer' "${behind[@]}"
 sql -c "UPDATE accounts SET name = 'c' WHERE id = 1"
 "${behind[@]}" --every 1 >"$work/every" 2>&1 &
 sealer=$!
+started+=("$sealer")
 for _ in $(seq 300); do grep -q 'was not sealed' "$work/every" && break; sleep 0.1; done
 grep -q 'was not sealed' "$work/every" || die "an outage of the bucket is not told of"
 door
@@ -131,7 +121,6 @@ for _ in $(seq 300); do grep -q '5 leaves' "$work/every" && break; sleep 0.1; do
 grep -q '5 leaves' "$work/every" || { cat "$work/every" >&2; die "after an outage nothing is published"; }
 kill "$sealer" "$doorkeeper"
 wait "$sealer" "$doorkeeper" 2>/dev/null || true
-sealer= doorkeeper=
 expect 0 ': sound' "${verify[@]}"
 
 # credentials that nobody has given: this server looks at them from its second request on

@@ -1,19 +1,6 @@
 #!/usr/bin/env bash
 # The verifier that believes neither the database's library nor its catalog: every type over the wire, and servers that lie.
-. "$(dirname "$0")/../../scripts/lib.sh"
-cd "$ROOT"
-cluster=$(scripts/pg.sh create fsync=off timezone=Asia/Kathmandu max_prepared_transactions=5)
-work=$(mktemp -d)
-trap 'scripts/pg.sh destroy "$cluster"; rm -rf "$work"' EXIT
-sql() { scripts/pg.sh psql "$cluster" -qAt "$@"; }
-eval "$(scripts/pg.sh env "$cluster")"
-export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
-expect() { # expect <exit code> <word> <command…>
-    local code=0 wanted=$1 word=$2
-    shift 2
-    "$@" >"$work/out" 2>&1 || code=$?
-    [ "$code" = "$wanted" ] && grep -qF -- "$word" "$work/out" || { cat "$work/out" >&2; die "$*: exit code $code, expected $wanted and $word"; }
-}
+. "$(dirname "$0")/lib.sh" timezone=Asia/Kathmandu max_prepared_transactions=5
 "$BIN/strata" keygen witness.test "$work/key" >"$work/public"
 seal=("$BIN/strata" seal --key "$work/key" --digests "$work/digests")
 verify=("$BIN/strata" verify --audit --key "$work/public" --digest "$work/digests/latest")

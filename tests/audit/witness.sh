@@ -1,19 +1,6 @@
 #!/usr/bin/env bash
 # The witness: keys, digests, and what it refuses to sign.
-. "$(dirname "$0")/../../scripts/lib.sh"
-cd "$ROOT"
-cluster=$(scripts/pg.sh create fsync=off timezone=UTC)
-work=$(mktemp -d)
-trap 'scripts/pg.sh destroy "$cluster"; rm -rf "$work"' EXIT
-sql() { scripts/pg.sh psql "$cluster" -qAt "$@"; }
-eval "$(scripts/pg.sh env "$cluster")"
-export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
-expect() { # expect <exit code> <word> <command…>
-    local code=0 wanted=$1 word=$2
-    shift 2
-    "$@" >"$work/out" 2>&1 || code=$?
-    [ "$code" = "$wanted" ] && grep -q -- "$word" "$work/out" || { cat "$work/out" >&2; die "$*: exit code $code, expected $wanted and $word"; }
-}
+. "$(dirname "$0")/lib.sh"
 sql >/dev/null <<'SQL'
 SET client_min_messages = warning;
 CREATE EXTENSION pg_strata;
@@ -22,7 +9,7 @@ SELECT strata.enable_audit('accounts');
 INSERT INTO accounts SELECT n, 'a' || n FROM generate_series(1, 10) n;
 SQL
 
-expect 0 '^witness.test+' "$BIN/strata" keygen witness.test "$work/key"
+expect 0 'witness.test+' "$BIN/strata" keygen witness.test "$work/key"
 cp "$work/out" "$work/public"
 [ "$(stat -c %a "$work/key")" = 600 ] || die "others can read the key"
 expect 2 'cannot make the key file' "$BIN/strata" keygen witness.test "$work/key"
@@ -87,7 +74,7 @@ expect 3 'another directory' "${seal[@]}"
 # a backup is restored: refused until it is declared, and then both chains can be verified
 export STRATA_POSTGRES_DSN=$STRATA_TEST_DSN
 backup=$(scripts/pg.sh standby "$cluster")
-trap 'scripts/pg.sh destroy "$cluster"; scripts/pg.sh destroy "$backup"; rm -rf "$work"' EXIT
+clusters+=("$backup")
 scripts/pg.sh promote "$backup"
 cp "$work/digests/latest" "$work/before"
 sql -c "INSERT INTO accounts VALUES (500, 'lost')"
