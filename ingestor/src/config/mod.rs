@@ -2,19 +2,20 @@
 //! defaults, all in one. Here are the typed settings and what must hold between them; `load` merges the layers.
 //! Never: connections, anything that starts.
 
+mod audit;
 mod column;
+mod feed;
 mod load;
 mod secret;
 
+pub use audit::Audit;
 pub use column::{ColumnSetting, RuleSettings};
+pub use feed::{EpochUnit, Events, Feed, Missing, Start};
 pub use load::{Overrides, load};
 pub use secret::Secret;
 
-use crate::decode::{compression, envelope};
 use crate::error::{Error, Result};
-use crate::s3::Lock;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -214,56 +215,6 @@ pub struct Maintain {
     pub detach_timeout_ms: u64,
 }
 
-/// Sealing of the audit log.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    /// File with the secret that digests are signed with, empty for no sealing.
-    pub key_file: String,
-    /// Directories, and buckets as `s3://bucket/prefix`, that digests are published into.
-    pub digests: Vec<String>,
-    /// Time between two seals.
-    pub interval_ms: u64,
-    /// Time between two digests of a log that has not changed.
-    pub idle_interval_ms: u64,
-    /// Region of buckets, empty for the default chain's.
-    pub s3_region: String,
-    /// Endpoint of buckets, empty for AWS's.
-    pub s3_endpoint_url: String,
-    /// The bucket is in the path, not in the host's name.
-    pub s3_path_style: bool,
-    /// GOVERNANCE or COMPLIANCE, empty for what the bucket does by default.
-    pub s3_lock_mode: String,
-    /// How long digests are locked.
-    pub s3_lock_days: u32,
-}
-
-impl Audit {
-    /// How objects are locked.
-    pub fn lock(&self) -> Option<Lock> {
-        let days = self.s3_lock_days;
-        (!self.s3_lock_mode.is_empty()).then(|| Lock { mode: self.s3_lock_mode.clone(), days })
-    }
-
-    fn validate(&self) -> Result<()> {
-        if !self.key_file.is_empty() && self.digests.is_empty() {
-            return Err(Error::usage(
-                "audit.key_file takes audit.digests: a directory or bucket to publish digests into",
-            ));
-        } else if !matches!(self.s3_lock_mode.as_str(), "" | "GOVERNANCE" | "COMPLIANCE") {
-            return Err(Error::usage(format!(
-                "audit.s3_lock_mode must be GOVERNANCE or COMPLIANCE or empty, not \"{}\"",
-                self.s3_lock_mode
-            )));
-        } else if !self.s3_lock_mode.is_empty() && !(1..=36_500).contains(&self.s3_lock_days) {
-            return Err(Error::usage("audit.s3_lock_days must be from 1 to 36500"));
-        } else if self.idle_interval_ms < self.interval_ms {
-            return Err(Error::usage("audit.idle_interval_ms must be at least audit.interval_ms"));
-        }
-        Ok(())
-    }
-}
-
 /// Metrics and probes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -308,74 +259,6 @@ pub struct Shutdown {
     pub timeout_ms: u64,
 }
 
-/// One stream into one table.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Feed {
-    /// Name or ARN.
-    pub stream: String,
-    /// Event table.
-    pub relation: String,
-    /// Consumer with enhanced fan-out.
-    pub consumer: String,
-    /// Where a stream not read before begins.
-    pub start: String,
-    /// Unit of numbers in time columns.
-    pub epoch_unit: EpochUnit,
-    /// How payloads are compressed.
-    pub compression: compression::Setting,
-    /// What a payload holds.
-    pub events: Events,
-    /// What is around an event.
-    pub envelope: envelope::Kind,
-    /// What becomes of a column that a change lacks.
-    pub missing: Missing,
-    /// Column of the event's id, by which an event that is in the table already is passed over; empty: none is.
-    pub dedupe: String,
-    /// How far apart the times of an event and its repetition may be.
-    pub dedupe_window_ms: u64,
-    /// Paths and the values one of which must be there; other events do not concern the table.
-    pub only: BTreeMap<String, Vec<toml::Value>>,
-    /// Columns left to their defaults.
-    pub skip_columns: Vec<String>,
-    /// Where columns come from and what they must be like.
-    pub columns: BTreeMap<String, ColumnSetting>,
-}
-
-/// Unit of a number that stands for a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EpochUnit {
-    /// Seconds.
-    S,
-    /// Milliseconds.
-    Ms,
-    /// Microseconds.
-    Us,
-}
-
-/// What a payload holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Events {
-    /// One JSON object.
-    One,
-    /// An array of objects, or one object.
-    Array,
-    /// An object a line.
-    Lines,
-}
-
-/// What becomes of a column that a change lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Missing {
-    /// It is NULL.
-    Null,
-    /// It stays as it is.
-    Keep,
-}
-
 /// What to do where records may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -384,39 +267,6 @@ pub enum OnGap {
     Stop,
     /// Go on with the oldest record there is, and write the gap down.
     Skip,
-}
-
-/// Where a stream not read before begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record kept.
-    TrimHorizon,
-    /// With what arrives from now on.
-    Latest,
-    /// With what arrived at or after a time (microseconds since 2000-01-01 UTC).
-    At(i64),
-}
-
-impl Feed {
-    /// The values of each path of `only`, as JSON.
-    pub fn only(&self) -> Result<Vec<Vec<String>>> {
-        let wrong = |e| Error::usage(format!("feeds.only: {e}"));
-        let values = |values: &Vec<toml::Value>| values.iter().map(column::json).collect::<Result<_, _>>();
-        self.only.values().map(values).collect::<Result<_, String>>().map_err(wrong)
-    }
-
-    /// The parsed start.
-    pub fn start(&self) -> Result<Start> {
-        match self.start.as_str() {
-            "TRIM_HORIZON" => Ok(Start::TrimHorizon),
-            "LATEST" => Ok(Start::Latest),
-            other => strata_core::time::parse_timestamptz(other).map(Start::At).map_err(|e| {
-                Error::usage(format!(
-                    "feeds.start \"{other}\" is neither TRIM_HORIZON nor LATEST nor an RFC 3339 time with offset ({e})"
-                ))
-            }),
-        }
-    }
 }
 
 impl Config {

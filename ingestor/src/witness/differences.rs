@@ -1,8 +1,9 @@
 //! Where a relation and its log differ, row by row: read again, but only those parts of both that are not the same, and as
 //! many of these at a time as memory should hold.
 
+use super::chunks::{COLUMNS, entries_of};
 use super::description::quoted;
-use super::log::{COLUMNS, TableLog, entries_of, hex};
+use super::log::{TableLog, hex};
 use super::report::{Fault, Report};
 use super::set::{PARTS, part};
 use super::tables::Reading;

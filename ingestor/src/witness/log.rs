@@ -1,34 +1,26 @@
-//! The log as the database sends it, read whole: every leaf made anew from its record, the entries of every chunk compared
-//! with its record, and from them which rows each table has. What is signed pins all of it up to the digest's size.
+//! The log as the database sends it, read whole, and from its chunks which rows each table has. What is signed pins all of it up to the digest's size.
 
+use super::chunks::{COLUMNS, Chunk, Parsed, parse_all};
 use super::description::Description;
-use super::records::{Account, Records, Sums, SumsOf};
+use super::records::{Account, Records, Sums};
 use super::report::{Fault, Progress, Report};
 use super::set::LeafSet;
 use super::work::Folding;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::postgres::Session;
 use crate::postgres::audit::TILE;
-use crate::postgres::copy_rows::RowBatch;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
-use strata_core::chunk::{self, BASELINE, Record, Rows};
+use strata_core::chunk::BASELINE;
 use strata_core::digest::Checkpoint;
 use strata_core::merkle::{Hash, Tree};
 
-/// Operations through which rows go without an old version.
-const UNKEPT: [&str; 3] = ["expired", "acknowledged", "state_rows"];
 /// Tiles read at a time, and with them the chunks of their leaves.
 const TILES: u64 = 100;
 /// Places that are told of one by one.
 const PLACES_MAX: usize = 1000;
-/// Columns of a chunk, in the order that [`parse`] reads them.
-pub const COLUMNS: &str = "log_index, chunk_id, table_uuid, operation, schema, changed_at, xid::text, system_identifier, \
-    session_role, role, application, client, context, detail, added_count, added_root, added_keys, removed_count, \
-    removed_root, removed_keys, added, removed";
-
 /// A table by its log.
 #[derive(Debug, Default)]
 pub struct TableLog {
@@ -61,24 +53,6 @@ pub struct Log {
     pub signed: u64,
     pub unsigned: u64,
 }
-
-/// A chunk, read.
-struct Chunk {
-    log_index: Option<u64>,
-    id: u64,
-    table: [u8; 16],
-    operation: String,
-    schema: u32,
-    leaf: Hash,
-    /// Its entries are those of its record.
-    holds: bool,
-    went: bool,
-    has_rows: bool,
-    detail: Option<String>,
-    by: String,
-}
-
-type Parsed = (Vec<Chunk>, HashMap<[u8; 16], (LeafSet, LeafSet)>, SumsOf);
 
 /// Reads the log and compares it with a digest.
 pub async fn read(
@@ -381,99 +355,6 @@ fn gap(index: u64, report: &mut Report) {
         json!({ "log_index": index }),
         "no chunk has this place in the log",
     ));
-}
-
-fn parse_all(batch: &RowBatch, records: &Records) -> Result<Parsed> {
-    let mut sums = SumsOf::new();
-    let mut sets: HashMap<[u8; 16], (LeafSet, LeafSet)> = HashMap::new();
-    let mut chunks = Vec::with_capacity(batch.len());
-    for fields in batch.rows() {
-        let (chunk, added, removed) = parse(fields).ok_or_else(not_a_chunk)?;
-        let counted = records.counted(&chunk.table, chunk.id, &chunk.operation);
-        Sums::take(&mut sums, chunk.table, &counted, added, removed);
-        if counted.now && !(added.is_empty() && removed.is_empty()) {
-            let (rows, gone) = sets.entry(chunk.table).or_default();
-            for entry in added {
-                rows.add(&chunk::leaf(entry), &[]);
-            }
-            for entry in removed {
-                rows.remove(&chunk::leaf(entry), &[]);
-                // (of partitions past retention, and of what was never logged, no old versions are kept)
-                if !UNKEPT.contains(&chunk.operation.as_str()) {
-                    gone.add(&chunk::leaf(entry), &chunk.id.to_be_bytes());
-                }
-            }
-        }
-        chunks.push(chunk);
-    }
-    Ok((chunks, sets, sums))
-}
-
-/// A chunk and its entries; `None` if the fields are not those of one.
-fn parse<'row>(
-    fields: impl Iterator<Item = Option<&'row [u8]>>,
-) -> Option<(Chunk, &'row [chunk::Entry], &'row [chunk::Entry])> {
-    let fields: Vec<Option<&[u8]>> = fields.collect();
-    let field = |n: usize| fields.get(n).copied().flatten();
-    let text = |n: usize| field(n).map(std::str::from_utf8).transpose().ok();
-    let long = |n: usize| Some(u64::from_be_bytes(field(n)?.try_into().ok()?));
-    let int = |n: usize| Some(u32::from_be_bytes(field(n)?.try_into().ok()?));
-    let none = Rows::of(&mut []);
-    let rows = |n: usize| -> Option<Rows> {
-        let hash = |n: usize, of_none: Hash| field(n).map_or(Some(of_none), |bytes| bytes.try_into().ok());
-        Some(Rows { count: int(n)?, root: hash(n + 1, none.root)?, keys: hash(n + 2, none.keys)? })
-    };
-    let mut texts = [None; 6];
-    for (n, value) in texts.iter_mut().enumerate() {
-        *value = text(8 + n)?;
-    }
-    let record = Record {
-        chunk_id: long(1)?,
-        table: field(2)?.try_into().ok()?,
-        operation: text(3)??,
-        schema: int(4)?,
-        changed_at: long(5)?.cast_signed(),
-        xid: text(6)??.parse().ok()?,
-        system_identifier: long(7)?,
-        added: rows(14)?,
-        removed: rows(17)?,
-        texts,
-    };
-    let (added, removed) = (field(20).unwrap_or_default(), field(21).unwrap_or_default());
-    let holds = record.added.holds(added) && record.removed.holds(removed);
-    let is_event = record.added.count == 0 && record.removed.count == 0;
-    let chunk = Chunk {
-        log_index: field(0).and(long(0)),
-        id: record.chunk_id,
-        table: record.table,
-        operation: record.operation.to_owned(),
-        schema: record.schema,
-        leaf: record.leaf(),
-        holds,
-        went: record.removed.count > 0,
-        has_rows: !is_event,
-        detail: texts[5].filter(|_| is_event).map(str::to_owned),
-        by: texts[0].filter(|_| is_event).map(|who| format!(", by {who}")).unwrap_or_default(),
-    };
-    let entries = |stored| chunk::entries(stored).unwrap_or_default();
-    Some((chunk, entries(added), entries(removed)))
-}
-
-/// A chunk's id and entries, where only these are wanted; of those that went, only what a history keeps.
-pub fn entries_of<'row>(
-    fields: impl Iterator<Item = Option<&'row [u8]>>,
-    of_history: bool,
-) -> Result<(u64, &'row [chunk::Entry], &'row [chunk::Entry])> {
-    let (chunk, added, removed) = parse(fields).ok_or_else(not_a_chunk)?;
-    Ok((
-        chunk.id,
-        added,
-        if of_history && UNKEPT.contains(&chunk.operation.as_str()) { &[] } else { removed },
-    ))
-}
-
-fn not_a_chunk() -> Error {
-    Error::end("the database sent something that is no chunk of an audit log")
 }
 
 /// Bytes as hexadecimal digits.

@@ -1,6 +1,7 @@
 //! The witness of the audit log: `strata keygen`, `strata seal`, `strata verify --audit`. It holds the key and the last
 //! digest outside the database, and signs the next only if the log has grown from it. Never: the key in the database.
 
+mod chunks;
 mod description;
 mod differences;
 mod log;
