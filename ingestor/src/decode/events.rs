@@ -73,9 +73,7 @@ impl Decoder {
         copy: &mut CopyBuffer,
         decoded: &mut Decoded,
     ) {
-        let before =
-            (copy.mark(), decoded.rows.len(), decoded.rejects.len(), decoded.keys.len(), decoded.reasons);
-        let skipped = decoded.skipped;
+        let (mark, before) = (copy.mark(), decoded.mark());
         let mut unpacking = Unpacking {
             record: index,
             origin: Origin { record, key: None },
@@ -101,12 +99,8 @@ impl Decoder {
             }
         };
         if let Err(Stop::Payload(fault) | Stop::Record(fault)) = outcome {
-            copy.rollback(before.0);
-            decoded.rows.truncate(before.1);
-            decoded.rejects.truncate(before.2);
-            decoded.keys.truncate(before.3);
-            decoded.reasons = before.4;
-            decoded.skipped = skipped;
+            copy.rollback(mark);
+            decoded.rollback(&before);
             self.reject(index, EventNumber::WHOLE, (fault, None), decoded);
         }
     }
@@ -119,15 +113,11 @@ impl Decoder {
         copy: &mut CopyBuffer,
         decoded: &mut Decoded,
     ) -> Result<(), Stop> {
-        let (mark, rows, rejects) = (copy.mark(), decoded.rows.len(), decoded.rejects.len());
-        let (event, reasons, skipped) = (unpacking.event, decoded.reasons, decoded.skipped);
+        let (mark, before, event) = (copy.mark(), decoded.mark(), unpacking.event);
         match self.payload(data, unpacking, copy, decoded) {
             Err(Stop::Payload(fault)) => {
                 copy.rollback(mark);
-                decoded.rows.truncate(rows);
-                decoded.rejects.truncate(rejects);
-                decoded.reasons = reasons;
-                decoded.skipped = skipped;
+                decoded.rollback(&before);
                 unpacking.event = event;
                 let number = self.number(unpacking)?;
                 self.reject(unpacking.record, number, (fault, None), decoded);

@@ -55,7 +55,33 @@ pub struct Decoded {
     reasons: usize,
 }
 
+/// A place in a [`Decoded`] to go back to.
+struct Mark {
+    rows: usize,
+    rejects: usize,
+    keys: usize,
+    skipped: usize,
+    reasons: usize,
+}
+
 impl Decoded {
+    fn mark(&self) -> Mark {
+        Mark {
+            rows: self.rows.len(),
+            rejects: self.rejects.len(),
+            keys: self.keys.len(),
+            skipped: self.skipped,
+            reasons: self.reasons,
+        }
+    }
+
+    fn rollback(&mut self, mark: &Mark) {
+        self.rows.truncate(mark.rows);
+        self.rejects.truncate(mark.rejects);
+        self.keys.truncate(mark.keys);
+        (self.skipped, self.reasons) = (mark.skipped, mark.reasons);
+    }
+
     /// What it holds in memory beside the rows' bytes.
     fn beside(&self) -> usize {
         self.rows.len() * size_of::<Row>()
